@@ -1,0 +1,61 @@
+"""What a loss term sees and what it returns."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Protocol
+
+from torch import Tensor
+
+from hga_cli.core.combinations import Combination
+from hga_cli.networks.backbone import Prediction
+
+FUSED = "fused"
+"""The task of the fused prediction; every other task is the name of a modality."""
+Need = Literal["alone", "separate"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What the network says about one batch. Only what some term needs is computed."""
+
+    combination: Combination
+    label: Tensor
+    """(B, *space) class indices, int64."""
+    fused: Prediction
+    """From all modalities of the combination: the teacher."""
+    alone: dict[str, Prediction]
+    """From each modality alone, through the same decoder: the students."""
+    separate: dict[str, Tensor]
+    """Logits (B, K, *space) of each modality through the separate decoder, or alone where there is none."""
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return self.fused.logits.shape[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """How each modality of a batch stands against the others."""
+
+    values: dict[str, Tensor]
+    """modality -> (B,), detached, positive."""
+    higher_is_stronger: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermResult:
+    """Losses of one term, and preferences if it makes some."""
+
+    losses: dict[str, Tensor] = field(default_factory=dict)
+    """task -> (B,)."""
+    preferences: Preferences | None = None
+
+
+class Term(Protocol):
+    """One loss of the objective."""
+
+    needs: ClassVar[frozenset[Need]]
+    """What has to be computed besides the fused prediction."""
+
+    def __call__(self, outputs: Outputs) -> TermResult:
+        """Return the losses of one batch."""

@@ -1,0 +1,1 @@
+"""Balancers: how the losses of several tasks become one gradient."""

@@ -1,0 +1,171 @@
+"""From presets, files and flags to one checked ``Config``.
+
+Later wins: defaults, the preset of the method, the recipe (``--preset``), the file (``-c``), ``--set a.b=value``,
+flags. Values are TOML literals; nothing is ever evaluated.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+import tomli_w
+from pydantic import TypeAdapter, ValidationError
+
+from hga_cli.core.catalog import shipped
+from hga_cli.core.errors import ConfigError, UsageError, suggestion
+from hga_cli.core.settings import Config
+
+Tree = dict[str, Any]
+ABOUT = ("summary", "source")
+
+
+def resolve(
+    *,
+    recipe: str | None = None,
+    file: Path | None = None,
+    assignments: Iterable[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> Config:
+    """Return the configuration that presets, file, assignments and flags add up to.
+
+    Args:
+        recipe: name of a file in ``presets/recipes``.
+        file: a TOML file of the user.
+        assignments: texts ``section.key=value``.
+        flags: dotted names to values; None means "not given".
+
+    Raises:
+        ConfigError: an unknown key or preset, or a value that does not fit.
+        UsageError: an assignment that cannot be read.
+    """
+    layers = [
+        _shipped_tree("recipes", recipe) if recipe else {},
+        _file_tree(file) if file else {},
+        _assigned(assignments),
+        _nested({key: value for key, value in (flags or {}).items() if value is not None}),
+    ]
+    names = [layer["method"]["name"] for layer in layers if "name" in layer.get("method", {})]
+    tree = _shipped_tree("methods", names[-1] if names else Config().method.name)
+    for layer in layers:
+        tree = merged(tree, layer)
+    return build(tree)
+
+
+def build(tree: Tree) -> Config:
+    """Check a tree of plain values and return it as a ``Config``.
+
+    Raises:
+        ConfigError: says which key, what was expected and what was found.
+    """
+    try:
+        return TypeAdapter(Config).validate_python(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            message = f"no setting called '{key}'"
+            raise ConfigError(message, hint=suggestion(str(first["loc"][-1]), _known_keys(first["loc"][:-1]))) from None
+        message = f"setting '{key}': {first['msg'].lower()}, found {first['input']!r}"
+        raise ConfigError(message, hint=f"change '{key}' in the file, in --set or in the flag") from None
+
+
+def dump(config: Config) -> Tree:
+    """Return the configuration as plain values (settings that are None are left out)."""
+    return _plain(TypeAdapter(Config).dump_python(config))
+
+
+def to_toml(config: Config) -> str:
+    """Return the configuration as TOML text; ``hga train -c`` reads it back to the same configuration."""
+    return tomli_w.dumps(dump(config))
+
+
+def differences(old: Tree, new: Tree, prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """Return (dotted key, old value, new value) wherever two trees differ."""
+    found: list[tuple[str, Any, Any]] = []
+    for key in sorted(old.keys() | new.keys()):
+        left, right = old.get(key), new.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            found += differences(left, right, f"{prefix}{key}.")
+        elif left != right:
+            found.append((f"{prefix}{key}", left, right))
+    return found
+
+
+def merged(base: Tree, over: Tree) -> Tree:
+    """Return ``base`` with the values of ``over`` laid over it, section by section."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _shipped_tree(folder: str, name: str) -> Tree:
+    presets = shipped(f"presets/{folder}")
+    if name not in presets:
+        kind = {"methods": "method", "recipes": "preset"}[folder]
+        message = f"no {kind} called '{name}'"
+        raise ConfigError(message, hint=suggestion(name, presets))
+    tree = tomllib.loads(presets[name].read_text(encoding="utf-8"))
+    return {key: value for key, value in tree.items() if key not in ABOUT}
+
+
+def _file_tree(file: Path) -> Tree:
+    try:
+        tree = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        message = f"no configuration file '{file}'"
+        raise ConfigError(message, hint="name a TOML file; every run folder holds one: config.toml") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"'{file}' is not a TOML file: {error}"
+        raise ConfigError(message, hint="text values need quotes; see config.toml of a run folder") from None
+    return {key: value for key, value in tree.items() if key not in ABOUT}
+
+
+def _assigned(assignments: Iterable[str]) -> Tree:
+    tree: Tree = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            message = f"--set '{text}' is not of the form section.key=value"
+            raise UsageError(message, hint="for example --set optim.learning_rate=1e-3")
+        tree = merged(tree, _nested({key.strip(): _literal(value.strip())}))
+    return tree
+
+
+def _literal(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _nested(flat: Mapping[str, Any]) -> Tree:
+    tree: Tree = {}
+    for key, value in flat.items():
+        branch: Any = value
+        for part in reversed(key.split(".")):
+            branch = {part: branch}
+        tree = merged(tree, branch)
+    return tree
+
+
+def _known_keys(path: tuple[Any, ...]) -> list[str]:
+    """Return the names of the settings of the section at ``path``."""
+    section: Any = Config
+    for part in path:
+        if is_dataclass(section):
+            section = get_type_hints(section).get(str(part))
+        elif get_origin(section) is dict:
+            section = get_args(section)[1]
+    return [field.name for field in fields(section)] if is_dataclass(section) else []

@@ -1,0 +1,55 @@
+"""What a workflow tells its caller while it works. The terminal draws it; the library says nothing."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Progress(Protocol):
+    """Receives what a workflow is doing."""
+
+    def say(self, text: str) -> None:
+        """Tell one line."""
+
+    def warn(self, text: str) -> None:
+        """Tell one line that the user should not overlook."""
+
+    def start(self, title: str, total: int, done: int = 0) -> None:
+        """Begin a stage of ``total`` parts, of which ``done`` were finished before."""
+
+    def advance(self, note: str = "") -> None:
+        """One more part of the stage is finished."""
+
+    def finish(self) -> None:
+        """The stage is over."""
+
+
+class Silent:
+    """Tells nothing: the default of the library."""
+
+    def say(self, text: str) -> None:
+        """Tell nothing."""
+
+    def warn(self, text: str) -> None:
+        """Tell nothing."""
+
+    def start(self, title: str, total: int, done: int = 0) -> None:
+        """Tell nothing."""
+
+    def advance(self, note: str = "") -> None:
+        """Tell nothing."""
+
+    def finish(self) -> None:
+        """Tell nothing."""
+
+
+def tracked(items: Iterable[Item], progress: Progress, title: str, total: int) -> Iterator[Item]:
+    """Yield the items and tell each one."""
+    progress.start(title, total)
+    try:
+        for item in items:
+            yield item
+            progress.advance()
+    finally:
+        progress.finish()

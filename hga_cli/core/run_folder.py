@@ -1,0 +1,161 @@
+"""A run: one folder with config, checkpoints, journal and results.
+
+``config.toml`` (resolved), ``run.json`` (where it came from and whether it is finished), ``checkpoints/``,
+``journal.jsonl`` (one line per epoch), ``log.txt``, ``metrics.json`` and ``metrics.csv``.
+"""
+
+import json
+import re
+import shutil
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from hga_cli.core.atomic import write_json, write_text
+from hga_cli.core.errors import DataError, UsageError, suggestion
+
+RUNNING, FINISHED = "running", "finished"
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return self.path.name
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint."""
+        return self.path / "checkpoints" / "last.safetensors"
+
+    @property
+    def previous(self) -> Path:
+        """The checkpoint before the newest."""
+        return self.path / "checkpoints" / "previous.safetensors"
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved settings."""
+        return self.path / "config.toml"
+
+    def about(self) -> dict[str, Any]:
+        """Read ``run.json``.
+
+        Raises:
+            DataError: this is no run folder.
+        """
+        try:
+            about: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            message = f"'{self.path}' is no run folder: it has no run.json"
+            raise DataError(message, hint="name a folder that 'hga train' made") from None
+        return about
+
+    def write_about(self, about: dict[str, Any]) -> None:
+        """Write ``run.json``."""
+        write_json(self.path / "run.json", about)
+
+    def write_config(self, text: str) -> None:
+        """Write ``config.toml``."""
+        write_text(self.config_file, text)
+
+    def log(self, text: str) -> None:
+        """Append one line with the time to ``log.txt``."""
+        with (self.path / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
+
+    def journal(self, line: dict[str, Any]) -> None:
+        """Append one line to ``journal.jsonl``."""
+        with (self.path / "journal.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def rewind_journal(self, epoch: int) -> None:
+        """Drop the lines of ``epoch`` and later: they will be written again."""
+        path = self.path / "journal.jsonl"
+        if path.exists():
+            lines = path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < epoch]
+            write_text(path, "".join(f"{line}\n" for line in kept))
+
+    def lock(self) -> FileLock:
+        """Return the lock that a training holds, taken.
+
+        Raises:
+            DataError: another process trains in this folder.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            message = f"another process is training in '{self.path}'"
+            raise DataError(message, hint="wait for it, or choose another name with --run") from None
+        return lock
+
+
+def new_run(runs_dir: Path, name: str, *, overwrite: bool) -> RunFolder:
+    """Make an empty run folder.
+
+    Raises:
+        UsageError: the name is not a plain file name.
+        DataError: the folder exists and is not empty (with ``overwrite``: and is no run).
+    """
+    run = RunFolder(runs_dir / _plain(name))
+    if run.path.exists() and any(run.path.iterdir()):
+        if not overwrite:
+            message = f"run '{name}' exists in '{runs_dir}'"
+            raise DataError(message, hint="continue it with --resume, replace it with --overwrite, or choose --run NAME")
+        run.about()
+        shutil.rmtree(run.path)
+    run.path.mkdir(parents=True, exist_ok=True)
+    return run
+
+
+def find_run(runs_dir: Path, name: str | None, *, finished: bool) -> RunFolder:
+    """Return a run by name or path; None means the latest one.
+
+    Args:
+        runs_dir: where runs are.
+        name: of the run, or the path of its folder.
+        finished: whether only finished runs count when no name is given.
+
+    Raises:
+        DataError: there is none.
+    """
+    if name is not None:
+        path = Path(name) if (Path(name) / "run.json").exists() else runs_dir / _plain(name)
+        if not (path / "run.json").exists():
+            known = [folder.parent.name for folder in runs_dir.glob("*/run.json")]
+            message = f"no run '{name}' in '{runs_dir}'"
+            raise DataError(message, hint=suggestion(name, known) if known else "make one with 'hga train'")
+        return RunFolder(path)
+    found = [RunFolder(file.parent) for file in runs_dir.glob("*/run.json")]
+    usable = [run for run in found if not finished or run.about()["status"] == FINISHED]
+    if not usable:
+        what = "finished run" if finished else "run"
+        message = f"no {what} in '{runs_dir}'"
+        raise DataError(message, hint="make one with 'hga train', or name its folder with --runs-dir")
+    return max(usable, key=lambda run: run.about()["changed"])
+
+
+def fresh_name(runs_dir: Path, start: str) -> str:
+    """Return ``start`` and the date and time, not used yet in ``runs_dir``."""
+    name = f"{start}-{datetime.now():%Y%m%d-%H%M%S}"
+    number = 2
+    while (runs_dir / name).exists():
+        name = f"{name.rsplit('_', 1)[0]}_{number}"
+        number += 1
+    return name
+
+
+def _plain(name: str) -> str:
+    if not re.fullmatch(r"[^\W_][\w.+-]{0,99}", name):
+        message = f"'{name}' cannot be the name of a run"
+        raise UsageError(message, hint="use letters, digits, dots, dashes; for example brats-hga-1")
+    return name

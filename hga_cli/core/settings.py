@@ -1,0 +1,203 @@
+"""Every setting of every command, with its unit, its default and where the default comes from.
+
+The dataclasses are checked by pydantic when they are built: an unknown key, a wrong type or a value out of range is an
+error. ``hga_cli.core.config`` builds them from presets, files and flags.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Spacing = tuple[Positive, Positive, Positive]
+PlainName = Annotated[str, Field(pattern=r"^[^\W_][\w.+-]*$", max_length=100)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Preprocess:
+    """How raw folders become a store."""
+
+    spacing: Spacing | None = None
+    """Voxel size of the store in mm along the R, A and S axes; None keeps that of each case."""
+    on_problem: Literal["stop", "skip"] = "stop"
+    """What a case that cannot be used does: stop everything before a file is written, or leave that case out."""
+    workers: Count | None = None
+    """Processes; None: one for each core."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Split:
+    """Who trains, validates and tests. A subject is never in two parts."""
+
+    name: PlainName = "default"
+    ratios: tuple[Share, Share, Share] = (0.7, 0.1, 0.2)
+    """Shares of the subjects for training, validation and test; their sum is 1."""
+    seed: int = 1037
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Imbalance:
+    """Who misses what, at chosen unequal rates."""
+
+    name: PlainName | None = None
+    """Name of the table; None: made from the rates."""
+    rates: dict[str, Rate] | str | None = None
+    """Missing rate of each modality, or the published short form mrABCD (digits are tenths)."""
+    rule: Literal["expected", "bernoulli"] = "expected"
+    """expected: the published procedure, blocks of expected size; bernoulli: every modality drawn on its own."""
+    unit: Literal["subject", "case"] = "subject"
+    """What is drawn together: all cases of a subject miss the same modalities, or each case on its own."""
+    seed: int = 1037
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Data:
+    """What is read for training."""
+
+    split: str | None = None
+    """Name of the split; None: the only one of the store."""
+    imbalance: str | None = None
+    """Name of the imbalance table; None: the only one of the store, if there is one; none: no table."""
+    spacing: Spacing | None = None
+    """Voxel size in mm the network works at; None: that of the store. A coarser one makes quick trials possible."""
+    patch: tuple[Count, ...] = (80, 80, 80)
+    """Size of a training patch and of the sliding window, in voxels; two numbers for a 2D network (PASSION: 80)."""
+    batch: Count = 1
+    """Patches in one step; all of one combination."""
+    foreground: Share = 0.0
+    """Share of patches that are centred on a labelled voxel of a class drawn evenly (published: 0)."""
+    workers: Annotated[int, Field(ge=0)] = 1
+    """Processes that read and augment ahead; 0: none."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Augmentation:
+    """Random changes of training patches (PASSION, HGA). Image and label change together."""
+
+    rotation: NotNegative = 10.0
+    """Largest angle in degrees, in one random plane, nearest neighbour."""
+    scale: Share = 0.1
+    """Intensities are multiplied by U[1 - scale, 1 + scale], drawn for each modality."""
+    shift: NotNegative = 0.1
+    """U[-shift, shift] is added to intensities (in standard deviations), drawn for each modality."""
+    flip: Share = 0.5
+    """Probability of a flip along each axis."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Network:
+    """Which network is trained."""
+
+    backbone: str = "unet"
+    dims: Literal[2, 3] = 3
+    width: Count = 16
+    """Channels of the first level (unet: 16 is the published ratio 0.5)."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Sampler:
+    """In which order cases and combinations are seen."""
+
+    kind: str = "case"
+    order: Literal["ascending_then_random", "fixed", "random", "group_fixed_order", "group_sequential"] = (
+        "ascending_then_random"
+    )
+    """Order of the combinations in a cycle; groups are combinations of equal size."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Outer:
+    """What happens at the end of a cycle."""
+
+    kind: str = "none"
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Step of the interpolation at the first epoch; it grows linearly and would reach 1 at the end (HGA)."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Preference:
+    """How far each modality lags, and what follows from it: rho in each step, beta over epochs."""
+
+    eta: NotNegative = 0.01
+    """Learning rate of beta (HGA: alpha)."""
+    growth: Positive = 1.5
+    """Factor of eta at epoch 0 and every ``growth_every`` epochs."""
+    growth_every: Count = 100
+    beta_min: Positive = 0.1
+    beta_max: Positive = 4.0
+    single: Literal[0, 1] = 1
+    """rho of a sample that has one modality only, where there is nothing to compare."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Term:
+    """One loss of the objective."""
+
+    weight: NotNegative = 1.0
+    """0 switches the term off; it is then not computed."""
+    scale: tuple[Literal["beta", "rho"], ...] = ()
+    """What else the loss of a modality is multiplied by."""
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """Arguments of the term, for example ``temperature``."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Method:
+    """What is trained towards: sampler, terms, outer update. ``presets/methods`` holds one file per method."""
+
+    name: str = "hga"
+    sampler: Sampler = Field(default_factory=Sampler)
+    outer: Outer = Field(default_factory=Outer)
+    preference: Preference = Field(default_factory=Preference)
+    terms: dict[str, Term] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Optim:
+    """How the weights move."""
+
+    balancer: str = "equal"
+    learning_rate: Positive = 2e-4
+    """Base rate of AdamW with amsgrad (PASSION: 2e-4; HGA with late fusion: 2e-3)."""
+    weight_decay: NotNegative = 1e-4
+    power: NotNegative = 0.9
+    """Exponent of the polynomial schedule, set once an epoch."""
+    epochs: Annotated[int, Field(ge=0)] = 300
+    iterations: Count | None = None
+    """Steps in an epoch; None: one pass over the cases, rounded up to whole cycles (published HGA: 225)."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Number format of the network's arithmetic; losses are always float32."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Evaluation:
+    """How a model is scored."""
+
+    convention: str = "hga"
+    """What empty structures score: hga, brats, diagonal, exclude."""
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Overlap of neighbouring windows."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Config:
+    """All settings. Each command reads its own sections."""
+
+    seed: int = 1037
+    """Seed of training: weights, order, patches, augmentation."""
+    preprocess: Preprocess = Field(default_factory=Preprocess)
+    split: Split = Field(default_factory=Split)
+    imbalance: Imbalance = Field(default_factory=Imbalance)
+    data: Data = Field(default_factory=Data)
+    augmentation: Augmentation = Field(default_factory=Augmentation)
+    network: Network = Field(default_factory=Network)
+    method: Method = Field(default_factory=Method)
+    optim: Optim = Field(default_factory=Optim)
+    evaluation: Evaluation = Field(default_factory=Evaluation)

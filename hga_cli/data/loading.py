@@ -1,0 +1,125 @@
+"""From steps to batches of patches.
+
+Everything random about a step is drawn from a generator seeded with (seed, step, place in the batch). So any worker may
+prepare any step, ahead or again after a resume, and gets the same numbers.
+"""
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from hga_cli.core.combinations import Combination
+from hga_cli.core.settings import Augmentation, Data
+from hga_cli.data.augmentation import apply_to_images, apply_to_label, draw_change
+from hga_cli.data.reading import CaseReader
+from hga_cli.data.sampling import Sampler
+from hga_cli.data.store import Box, Store
+
+PATCH_STREAM = 2
+"""Keeps the random numbers of patches apart from those of samplers (0 and 1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Patches of one combination."""
+
+    step: int
+    combination: Combination
+    cases: tuple[str, ...]
+    ends_cycle: bool
+    images: dict[str, torch.Tensor]
+    """modality -> (B, 1, *space) z-scores; only the modalities of the combination."""
+    label: torch.Tensor
+    """(B, *space) class indices, uint8."""
+
+
+class Patches(Dataset[Batch]):
+    """The batch of each step.
+
+    Args:
+        store: where the cases are.
+        sampler: what each step sees.
+        settings: patch size, spacing, share of foreground patches.
+        augmentation: how patches are changed.
+        seed: of the training.
+    """
+
+    def __init__(
+        self, store: Store, sampler: Sampler, settings: Data, augmentation: Augmentation, *, seed: int
+    ) -> None:
+        self._reader = CaseReader(store, settings.spacing)
+        self._sampler = sampler
+        self._settings = settings
+        self._augmentation = augmentation
+        self._seed = seed
+
+    def __getitem__(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        draw = self._sampler.draw(step)
+        patches = [
+            self._patch(case, draw.combination, np.random.default_rng([self._seed, PATCH_STREAM, step, place]))
+            for place, case in enumerate(draw.cases)
+        ]
+        images = torch.from_numpy(np.stack([image for image, _ in patches]))
+        return Batch(
+            step=step,
+            combination=draw.combination,
+            cases=draw.cases,
+            ends_cycle=draw.ends_cycle,
+            images={modality: images[:, index, None] for index, modality in enumerate(draw.combination)},
+            label=torch.from_numpy(np.stack([label for _, label in patches])),
+        )
+
+    def _patch(
+        self, case: str, combination: Combination, generator: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        patch = self._settings.patch
+        box = self._place(case, (*patch, 1)[:3], generator)
+        images, label = self._reader.images(case, combination, box), self._reader.label(case, box)
+        background = np.array(self._reader.store.backgrounds(case, combination), np.float32)
+        if len(patch) == 2:
+            images, label = images[..., 0], label[..., 0]
+        change = draw_change(generator, self._augmentation, dims=len(patch), images=len(combination))
+        return apply_to_images(images, change, background), apply_to_label(label, change)
+
+    def _place(self, case: str, size: tuple[int, ...], generator: np.random.Generator) -> Box:
+        """Draw where a patch lies: anywhere inside, or around a voxel of a class drawn evenly."""
+        room = np.array(self._reader.shape(case)) - size
+        start = generator.integers(0, np.maximum(room, 0) + 1)
+        if generator.random() < self._settings.foreground:
+            voxels = self._reader.foreground(case)
+            if voxels:
+                chosen = voxels[sorted(voxels)[int(generator.integers(len(voxels)))]]
+                centre = chosen[int(generator.integers(len(chosen)))]
+                start = (centre - np.array(size) // 2).clip(0, np.maximum(room, 0))
+        start = np.where(room < 0, room // 2, start)
+        return Box(start=tuple(start.tolist()), size=size)
+
+
+def load(patches: Patches, first: int, last: int, *, workers: int) -> Iterator[Batch]:
+    """Yield the batches of the steps from ``first`` up to, not including, ``last``."""
+    loader = DataLoader(
+        patches,
+        batch_size=None,
+        sampler=range(first, last),
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_leave_signals_to_the_parent,
+        prefetch_factor=4 if workers else None,
+    )
+    yield from loader
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    del worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _as_it_is(batch: Batch) -> Batch:
+    return batch

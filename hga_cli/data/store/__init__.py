@@ -1,0 +1,47 @@
+"""The store, version 1: what ``hga preprocess`` writes and everything else reads.
+
+A store is a folder::
+
+    store.h5             index: description of the data set, list of cases, splits, imbalance tables
+    cases/<case>.h5      one file per case
+
+D H W are the axes of the network's grid: canonical (RAS) orientation, cropped, at the spacing of the store.
+"MUST" is what every reader may rely on, "MAY" what it must not.
+
+A case file MUST have
+
+* attributes ``format`` = "hga-case", ``version`` = 1, ``case``, ``subject``, ``modalities`` (JSON list of the present
+  ones, in the order of the data set), ``fingerprint`` (hash of sources and settings), ``trail`` (JSON, the way back to
+  the files), ``sources`` (JSON, role -> [file name, hash]), ``label_values`` (JSON), ``warnings`` (JSON list);
+* a data set ``images/<modality>`` (D, H, W) int16 for each present modality and for no other, with attributes
+  ``scale``, ``offset`` (z-score = stored * scale + offset) and ``background`` (z-score of a voxel that was 0);
+* a data set ``label`` (D, H, W) uint8 of class indices, and ``reference`` uint8 of class indices of the whole file in
+  canonical orientation: what predictions are scored against;
+* a data set ``foreground/<class index>`` (n, 3) int32 for each class in the label: up to 1000 of its voxels.
+
+The index MUST have attributes ``format`` = "hga-store", ``version`` = 1, ``description`` (JSON), ``spacing``
+(JSON, mm that cases were resampled to, or null), ``cases`` (JSON:
+case -> subject, modalities, shape, spacing in mm, label_values), ``expected`` (JSON list of the cases that were found
+in the raw folder and not skipped) and groups ``splits/<name>`` (data sets train, val, test of text) and
+``imbalance/<name>`` (data sets ``cases`` (N) text, ``modalities`` (M) text, ``available`` (N, M) bool). It MAY have
+external links ``links/<case>`` to the case files.
+
+Data sets are chunked and lzf-compressed. Integer images are stored as they are, so nothing is lost; others are
+quantised to 65535 steps between minimum and maximum. Files are written under a temporary name and renamed, so a case
+file is whole or absent. An absent modality is an absent data set, never zeros.
+"""
+
+from hga_cli.data.store.case_file import Box, case_path, stored_fingerprint, write_case
+from hga_cli.data.store.index import save_split, save_table, update_index
+from hga_cli.data.store.reading import Store
+
+__all__ = [
+    "Box",
+    "Store",
+    "case_path",
+    "save_split",
+    "save_table",
+    "stored_fingerprint",
+    "update_index",
+    "write_case",
+]

@@ -1,0 +1,51 @@
+"""Opening the files of a store, and checking that they are what they should be."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from hga_cli.core.errors import DataError
+
+VERSION = 1
+INDEX = "hga-store"
+CASE = "hga-case"
+
+
+def open_checked(path: Path, kind: str) -> Any:
+    """Open a file of the store for reading.
+
+    Raises:
+        DataError: absent, damaged, of another kind, or of a version this program does not know.
+    """
+    if not path.exists():
+        what = "store" if kind == INDEX else "case"
+        message = f"no {what} at '{path}'"
+        raise DataError(message, hint="make it with 'hga preprocess RAW_DIR', or name it with --dataset")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        message = f"'{path}' is damaged: {error}"
+        raise DataError(message, hint="remove it and run 'hga preprocess' again") from None
+    if file.attrs.get("format") != kind or file.attrs.get("version") != VERSION:
+        found = f"{file.attrs.get('format')} version {file.attrs.get('version')}"
+        file.close()
+        message = f"'{path}' is {found}, expected {kind} version {VERSION}"
+        raise DataError(message, hint="update hga, or preprocess again into another folder")
+    return file
+
+
+def write_texts(group: Any, name: str, texts: list[str]) -> None:
+    """Write a list of texts (UTF-8) as a data set (n)."""
+    group.create_dataset(name, data=np.array(texts, dtype=object), dtype=h5py.string_dtype())
+
+
+def read_texts(group: Any, name: str) -> list[str]:
+    """Read a list of texts."""
+    return [str(text) for text in group[name].asstr()[()]]
+
+
+def tuples(value: Any) -> Any:
+    """Turn lists, as JSON returns them, into tuples at every depth."""
+    return tuple(tuples(item) for item in value) if isinstance(value, list) else value

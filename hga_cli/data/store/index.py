@@ -1,0 +1,164 @@
+"""The index of a store: list of cases, splits, imbalance tables. One writer at a time; readers are never disturbed."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from filelock import FileLock
+
+from hga_cli.core.atomic import replacing
+from hga_cli.core.combinations import Combination
+from hga_cli.core.errors import DataError
+from hga_cli.data.description import Description, as_tree
+from hga_cli.data.imbalance import ImbalanceTable
+from hga_cli.data.splits import Split
+from hga_cli.data.store.case_file import case_path, read_trail
+from hga_cli.data.store.files import CASE, INDEX, VERSION, open_checked, read_texts, tuples, write_texts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseEntry:
+    """One line of the index."""
+
+    subject: str
+    modalities: Combination
+    shape: tuple[int, ...]
+    """D, H, W of the store, voxels."""
+    spacing: tuple[float, ...]
+    """mm along D, H, W."""
+    label_values: dict[str, int]
+    """Which value the label file holds for each class found in it."""
+
+
+def update_index(
+    store: Path, description: Description, expected: Sequence[str], spacing: Sequence[float] | None
+) -> None:
+    """Rebuild the list of cases from the case files; splits and tables stay.
+
+    Args:
+        store: folder of the store; made if needed.
+        description: what the data set is.
+        expected: every case that belongs into the store.
+        spacing: mm that cases were resampled to; None: each kept its own.
+    """
+
+    def change(file: h5py.File) -> None:
+        entries = {case: asdict(_scan(store, case)) for case in sorted(expected) if case_path(store, case).exists()}
+        file.attrs["description"] = json.dumps(as_tree(description))
+        file.attrs["spacing"] = json.dumps(spacing)
+        file.attrs["expected"] = json.dumps(sorted(expected))
+        file.attrs["cases"] = json.dumps(entries)
+        if "links" in file:
+            del file["links"]
+        links = file.create_group("links")
+        for case in entries:
+            links[case] = h5py.ExternalLink(f"cases/{case}.h5", "/")
+
+    _change(store, change)
+
+
+def save_split(store: Path, split: Split) -> bool:
+    """Write a split into the index; return False if the same one is there already.
+
+    Raises:
+        DataError: another split has this name.
+    """
+    return _save(store, ("splits", split.name), split, read_split, _write_split)
+
+
+def save_table(store: Path, table: ImbalanceTable) -> bool:
+    """Write an imbalance table into the index; return False if the same one is there already.
+
+    Raises:
+        DataError: another table has this name.
+    """
+    return _save(store, ("imbalance", table.name), table, read_table, _write_table)
+
+
+def read_entries(text: str) -> dict[str, CaseEntry]:
+    """Read the list of cases."""
+    return {
+        case: CaseEntry(**{key: tuples(value) for key, value in tree.items()}) for case, tree in json.loads(text).items()
+    }
+
+
+def read_split(name: str, group: Any) -> Split:
+    """Read one split."""
+    train, val, test = (read_texts(group, part) for part in ("train", "val", "test"))
+    return Split(name=name, train=train, val=val, test=test, about=json.loads(group.attrs["about"]))
+
+
+def read_table(name: str, group: Any) -> ImbalanceTable:
+    """Read one imbalance table."""
+    return ImbalanceTable(
+        name=name,
+        cases=read_texts(group, "cases"),
+        modalities=tuple(read_texts(group, "modalities")),
+        available=[tuple(bool(flag) for flag in row) for row in group["available"][()]],
+        about=json.loads(group.attrs["about"]),
+    )
+
+
+def _write_split(group: Any, split: Split) -> None:
+    for part, cases in (("train", split.train), ("val", split.val), ("test", split.test)):
+        write_texts(group, part, cases)
+    group.attrs["about"] = json.dumps(split.about)
+
+
+def _write_table(group: Any, table: ImbalanceTable) -> None:
+    write_texts(group, "cases", table.cases)
+    write_texts(group, "modalities", list(table.modalities))
+    group.create_dataset("available", data=np.array(table.available, dtype=bool))
+    group.attrs["about"] = json.dumps(table.about)
+
+
+def _save(
+    store: Path,
+    place: tuple[str, str],
+    item: Any,
+    read: Callable[[str, Any], Any],
+    write: Callable[[Any, Any], None],
+) -> bool:
+    kind, name = place
+    with open_checked(store / "store.h5", INDEX) as file:
+        old = read(name, file[kind][name]) if name in file[kind] else None
+    if old == item:
+        return False
+    if old is not None:
+        message = f"store '{store}' already has another '{name}' under {kind}"
+        raise DataError(message, hint="runs may depend on it; choose another name with --name")
+    _change(store, lambda file: write(file[kind].create_group(name), item))
+    return True
+
+
+def _change(store: Path, change: Callable[[h5py.File], None]) -> None:
+    """Copy the index, change the copy, rename it."""
+    path = store / "store.h5"
+    store.mkdir(parents=True, exist_ok=True)
+    with FileLock(store / ".store.lock"), replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        if path.exists():
+            with open_checked(path, INDEX) as old:
+                for kind in ("splits", "imbalance", "links"):
+                    if kind in old:
+                        old.copy(kind, file, expand_external=False)
+                file.attrs.update(dict(old.attrs))
+        file.attrs.update(format=INDEX, version=VERSION)
+        for group in ("splits", "imbalance"):
+            file.require_group(group)
+        change(file)
+
+
+def _scan(store: Path, case: str) -> CaseEntry:
+    with open_checked(case_path(store, case), CASE) as file:
+        trail = read_trail(file)
+        return CaseEntry(
+            subject=str(file.attrs["subject"]),
+            modalities=tuple(json.loads(file.attrs["modalities"])),
+            shape=trail.grid,
+            spacing=trail.spacing,
+            label_values=json.loads(file.attrs["label_values"]),
+        )

@@ -1,0 +1,127 @@
+"""Reading a store. Safe while other processes write."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hga_cli.core.combinations import Combination
+from hga_cli.core.errors import DataError, suggestion
+from hga_cli.data.description import Description, parse_description
+from hga_cli.data.imbalance import ImbalanceTable
+from hga_cli.data.splits import Split
+from hga_cli.data.store.case_file import Box, case_path, read_box, read_image, read_trail
+from hga_cli.data.store.files import CASE, INDEX, open_checked, tuples
+from hga_cli.data.store.index import read_entries, read_split, read_table
+from hga_cli.imaging.trail import Trail, Triple
+
+Item = TypeVar("Item", Split, ImbalanceTable)
+
+
+class Store:
+    """A store that exists. The index is read once; case files are opened for each call."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the index.
+
+        Raises:
+            DataError: no store there, or one that cannot be read.
+        """
+        self.path = path
+        with open_checked(path / "store.h5", INDEX) as file:
+            self.description: Description = parse_description(json.loads(file.attrs["description"]), str(path))
+            self.spacing: Triple | None = tuples(json.loads(file.attrs["spacing"]))
+            self.expected: list[str] = json.loads(file.attrs["expected"])
+            self.cases = read_entries(file.attrs["cases"])
+            self.splits = {name: read_split(name, group) for name, group in file["splits"].items()}
+            self.tables = {name: read_table(name, group) for name, group in file["imbalance"].items()}
+
+    @property
+    def modalities(self) -> Combination:
+        """The modalities of the data set, in its order."""
+        return self.description.modalities
+
+    def require_complete(self) -> None:
+        """Stop if cases that preprocessing found are not in the store yet.
+
+        Raises:
+            DataError: with the missing cases.
+        """
+        missing = sorted(set(self.expected) - set(self.cases))
+        if missing:
+            shown = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
+            message = f"store '{self.path}' is not finished: {len(missing)} of {len(self.expected)} cases lack ({shown})"
+            raise DataError(message, hint="run 'hga preprocess' again; it does only what is missing")
+
+    def split(self, name: str | None) -> Split:
+        """Return a split by name; None means the only one.
+
+        Raises:
+            DataError: no such split, none at all, or several and no name.
+        """
+        return self._chosen(self.splits, name, "split", "hga split")
+
+    def table(self, name: str | None) -> ImbalanceTable | None:
+        """Return an imbalance table by name; None means the only one (or none at all), "none" none.
+
+        Raises:
+            DataError: no such table, or several and no name.
+        """
+        if name == "none" or (name is None and not self.tables):
+            return None
+        return self._chosen(self.tables, name, "imbalance table", "hga make-imbalance")
+
+    def images(self, case: str, modalities: Sequence[str], box: Box | None = None) -> NDArray[np.float32]:
+        """Read z-scores (len(modalities), D, H, W); only these modalities, and only the chunks of the box.
+
+        Raises:
+            DataError: a modality is absent, or the file is damaged.
+        """
+        with self._open(case) as file:
+            return np.stack([read_image(file, modality, box) for modality in modalities])
+
+    def label(self, case: str, box: Box | None = None) -> NDArray[np.uint8]:
+        """Read the class indices (D, H, W) of a case; beyond the case it is background."""
+        with self._open(case) as file:
+            return read_box(file["label"], box, fill=0).astype(np.uint8)
+
+    def reference(self, case: str) -> NDArray[np.uint8]:
+        """Read the class indices of the whole file in canonical orientation (D, H, W)."""
+        with self._open(case) as file:
+            reference: NDArray[np.uint8] = file["reference"][()]
+            return reference
+
+    def backgrounds(self, case: str, modalities: Sequence[str]) -> list[float]:
+        """Read the z-score of empty voxels, for each modality."""
+        with self._open(case) as file:
+            return [float(file["images"][modality].attrs["background"]) for modality in modalities]
+
+    def foreground(self, case: str) -> dict[int, NDArray[np.int32]]:
+        """Read some voxels (n, 3) of each class that occurs in the label."""
+        with self._open(case) as file:
+            return {int(name): voxels[()] for name, voxels in file["foreground"].items()}
+
+    def trail(self, case: str) -> Trail:
+        """Read the way back to the files of a case."""
+        with self._open(case) as file:
+            return read_trail(file)
+
+    def _open(self, case: str) -> Any:
+        return open_checked(case_path(self.path, case), CASE)
+
+    def _chosen(self, items: Mapping[str, Item], name: str | None, kind: str, command: str) -> Item:
+        if not items:
+            message = f"store '{self.path}' has no {kind}"
+            raise DataError(message, hint=f"make one with '{command}'")
+        if name is None and len(items) == 1:
+            return next(iter(items.values()))
+        if name is None:
+            message = f"store '{self.path}' has several {kind}s and none was named"
+            raise DataError(message, hint=f"choose one of: {', '.join(sorted(items))}")
+        if name not in items:
+            message = f"store '{self.path}' has no {kind} '{name}'"
+            raise DataError(message, hint=suggestion(name, items))
+        return items[name]

@@ -1,0 +1,1 @@
+"""The training loop, one step, the schedule, checkpoints, devices, the sliding window."""

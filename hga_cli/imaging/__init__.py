@@ -1,0 +1,1 @@
+"""Volumes: read, write, geometry, crop, resample, normalise - and the way back."""

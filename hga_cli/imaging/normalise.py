@@ -1,0 +1,37 @@
+"""z-scores. The statistics of one modality never depend on another one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """Mean and standard deviation of the foreground of one modality (in the units of the file)."""
+
+    mean: float
+    std: float
+
+    @property
+    def background(self) -> float:
+        """The z-score of a voxel that is 0 in the file."""
+        return -self.mean / self.std
+
+
+def foreground_statistics(image: NDArray[Any]) -> Statistics | None:
+    """Return the statistics over voxels that are not 0, or None where those are fewer than two different values.
+
+    The reference takes voxels where the sum over all modalities is positive; ours looks at the modality itself, so
+    that hiding one modality leaves the others as they are, and images with negative values keep their foreground.
+    """
+    values = image[image != 0].astype(np.float64)
+    if values.size == 0 or values.min() == values.max():
+        return None
+    return Statistics(mean=float(values.mean()), std=float(values.std()))
+
+
+def z_score(image: NDArray[Any], statistics: Statistics) -> NDArray[np.float32]:
+    """Return (image - mean) / std, applied to every voxel, background too."""
+    return ((image - statistics.mean) / statistics.std).astype(np.float32)

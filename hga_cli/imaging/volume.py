@@ -1,0 +1,170 @@
+"""Reading and writing NIfTI volumes.
+
+A ``Volume`` has its array in the order of the file, (D, H, W), and everything needed to write a label map that lies
+exactly where the volume lay: shape, affine, and the header with sform, qform, their codes and units.
+"""
+
+import gzip
+import hashlib
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from hga_cli.core.atomic import replacing
+from hga_cli.core.errors import DataError
+
+SUFFIXES = (".nii.gz", ".nii")
+GZIP_MAGIC = b"\x1f\x8b"
+LABEL_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """One image or label map as stored in a file."""
+
+    path: Path
+    data: NDArray[Any]
+    """(D, H, W), native byte order, scaled by the slope and intercept of the header."""
+    affine: NDArray[np.float64]
+    """(4, 4), voxel indices to mm."""
+    header: Any
+    """The nibabel header, for writing."""
+    digest: str
+    """Hash of the bytes of the file."""
+
+
+def stem(path: Path) -> str:
+    """Return the file name without ``.nii.gz`` or ``.nii``, and nothing else removed."""
+    for suffix in SUFFIXES:
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)]
+    return path.name
+
+
+def is_volume(path: Path) -> bool:
+    """Tell whether the name is one of a NIfTI file (hidden files are not)."""
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
+
+
+def read_volume(path: Path) -> Volume:
+    """Read a 3D volume; trailing axes of length one are dropped.
+
+    Raises:
+        DataError: no NIfTI file, damaged, no numbers (RGB, complex), or a true fourth axis.
+    """
+    image, digest = _open(path)
+    volume = Volume(path=path, data=_values(image, path), affine=image.affine, header=image.header, digest=digest)
+    if volume.data.ndim > 3:
+        message = f"'{path}' has shape {_times(volume.data.shape)}, expected three axes"
+        raise DataError(message, hint="a 4D file with one modality per volume needs --modalities (predict)")
+    return volume
+
+
+def read_channels(path: Path) -> list[Volume]:
+    """Read a 4D file (D, H, W, channels) as one volume per channel.
+
+    Raises:
+        DataError: as ``read_volume``, or the file has three axes.
+    """
+    image, digest = _open(path)
+    data = _values(image, path)
+    if data.ndim != 4:
+        message = f"'{path}' has shape {_times(data.shape)}, expected four axes"
+        raise DataError(message, hint="leave out --modalities for a file of one modality")
+    header = image.header.copy()
+    header.set_data_shape(data.shape[:3])
+    return [
+        Volume(path=path, data=data[..., index], affine=image.affine, header=header, digest=digest)
+        for index in range(data.shape[3])
+    ]
+
+
+def file_digest(path: Path) -> str:
+    """Return the hash of the bytes of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, _hash).hexdigest()
+
+
+def integers(volume: Volume) -> NDArray[np.int64]:
+    """Return the values of a label map as integers (D, H, W).
+
+    Values up to 0.05 away from an integer are rounded (label maps saved with a scaling header), never cut.
+
+    Raises:
+        DataError: a value is not close to an integer, or is not finite.
+    """
+    if np.issubdtype(volume.data.dtype, np.integer) or volume.data.dtype == bool:
+        return volume.data.astype(np.int64)
+    values = volume.data
+    if not np.isfinite(values).all() or np.abs(values - np.rint(values)).max(initial=0.0) > LABEL_TOLERANCE:
+        found = len(np.unique(values))
+        message = f"'{volume.path}' holds values that are not integers ({found} different ones)"
+        raise DataError(message, hint="a label map holds one integer per class; is this an image?")
+    return np.rint(values).astype(np.int64)
+
+
+def write_label_map(path: Path, labels: NDArray[np.integer[Any]], like: Volume) -> None:
+    """Write a label map (D, H, W) with shape, affine, sform, qform, codes and units of ``like``.
+
+    The type is uint8 where the values fit, else int16.
+
+    Raises:
+        ValueError: the shape is not that of ``like``.
+    """
+    if labels.shape != like.data.shape:
+        message = f"labels have shape {_times(labels.shape)}, expected {_times(like.data.shape)}"
+        raise ValueError(message)
+    kind = np.uint8 if labels.min(initial=0) >= 0 and labels.max(initial=0) < 256 else np.int16
+    header = like.header.copy()
+    header.set_data_dtype(kind)
+    header.set_slope_inter(1, 0)
+    header["cal_max"] = header["cal_min"] = 0
+    image = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+    with replacing(path) as temporary:
+        nibabel.save(image(labels.astype(kind), like.affine, header), temporary)
+
+
+def _hash() -> Any:
+    return hashlib.blake2b(digest_size=16)
+
+
+def _open(path: Path) -> tuple[Any, str]:
+    """Return the nibabel image and the hash of the file; compressed or not is seen in the bytes, not in the name."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        message = f"'{path}' cannot be read: {error.strerror}"
+        raise DataError(message) from None
+    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    try:
+        raw = gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
+        kind = nibabel.Nifti2Image if raw[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c") else nibabel.Nifti1Image
+        return kind.from_bytes(raw), digest
+    except (ImageFileError, HeaderDataError, EOFError, OSError, zlib.error, ValueError) as error:
+        message = f"'{path}' is not a whole NIfTI file: {error}"
+        raise DataError(message, hint="copy or convert it again") from None
+
+
+def _values(image: Any, path: Path) -> NDArray[Any]:
+    try:
+        data = np.asarray(image.dataobj)
+    except (OSError, ValueError, EOFError) as error:
+        message = f"'{path}' is damaged: {error}"
+        raise DataError(message, hint="copy or convert it again") from None
+    if data.dtype.kind not in "biuf":
+        message = f"'{path}' holds {data.dtype} values, expected numbers"
+        raise DataError(message, hint="convert colour or complex images to one number per voxel")
+    while data.ndim > 3 and data.shape[-1] == 1:
+        data = data[..., 0]
+    return data.astype(data.dtype.newbyteorder("="), copy=False)
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(str(size) for size in shape)

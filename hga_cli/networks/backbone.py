@@ -1,0 +1,57 @@
+"""The contract between networks and everything that trains or uses them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from hga_cli.core.combinations import Combination
+
+Features = dict[str, Any]
+"""modality -> what its encoder says; only the backbone looks inside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What ``fuse`` returns."""
+
+    logits: Tensor
+    """(B, K, *space)."""
+    feature: Tensor
+    """(B, C, *space): input of the last layer, for prototypes."""
+    deep: tuple[Tensor, ...] = ()
+    """Logits at coarser scales, fine to coarse, (B, K, *space / factor)."""
+
+
+class Backbone(nn.Module, ABC):
+    """A network for M modalities and K classes, in 2 or 3 dimensions.
+
+    The prediction from a set of modalities is ``fuse(encode(images), combination)``. One ``encode`` serves the fused
+    prediction, each modality alone, and all combinations in evaluation. The features of a modality depend on its own
+    image only, and ``fuse`` looks only at the modalities of its combination: an absent modality cannot leak.
+    """
+
+    def __init__(self, modalities: Combination, classes: int, dims: int) -> None:
+        super().__init__()
+        self.modalities = modalities
+        self.classes = classes
+        self.dims = dims
+
+    @abstractmethod
+    def encode(self, images: Mapping[str, Tensor]) -> Features:
+        """Encode the modalities given, each (B, 1, *space); nothing is computed for others."""
+
+    @abstractmethod
+    def fuse(self, features: Features, combination: Combination) -> Prediction:
+        """Predict from the features of these modalities."""
+
+    def decode_alone(self, features: Features, modality: str) -> Tensor | None:
+        """Return logits (B, K, *space) of the separate decoder of one modality, or None if there is no such decoder."""
+        del features, modality
+        return None
+
+    @abstractmethod
+    def shared_parameters(self) -> Iterable[nn.Parameter]:
+        """Return the parameters that all modalities train (what balancers merge gradients for)."""

@@ -1,0 +1,119 @@
+"""Ensemble U-Net: one U-Net whose convolutions all modalities share, with group norms of their own.
+
+Late fusion: each modality goes through the whole network and gives logits and a feature; the fused prediction is their
+mean over the modalities that are there. It is the small backbone of HGA (width 16 is its published ratio 0.5).
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hga_cli.core.combinations import Combination
+from hga_cli.networks.backbone import Backbone, Features, Prediction
+
+CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+NORM_GROUPS = 8
+
+
+class EnsembleUNet(Backbone):
+    """Five levels with (1, 2, 4, 8, 8) x ``width`` channels; max pooling down, linear interpolation up.
+
+    Sizes need not be multiples of 16: what was lost by pooling is padded with zeros on the way up (at the end of each
+    axis). Convolutions start from Kaiming normal weights.
+
+    Args:
+        modalities: names, in the order of the data set (M).
+        classes: K, with background.
+        dims: 2 or 3.
+        width: channels of the first level.
+    """
+
+    def __init__(self, modalities: Combination, classes: int, *, dims: int = 3, width: int = 16) -> None:
+        super().__init__(modalities, classes, dims)
+        levels = [width, 2 * width, 4 * width, 8 * width, 8 * width]
+        inputs = [1, *levels[:-1]]
+        self.down = nn.ModuleList(
+            DoubleConvolution(before, level, level, modalities, dims)
+            for before, level in zip(inputs, levels, strict=True)
+        )
+        self.up = nn.ModuleList()
+        below = levels[-1]
+        for index in (3, 2, 1, 0):
+            both = levels[index] + below
+            below = levels[max(index - 1, 0)]
+            self.up.append(DoubleConvolution(both, both // 2, below, modalities, dims))
+        self.head = CONVOLUTION[dims](below, classes, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight)
+
+    def encode(self, images: Mapping[str, Tensor]) -> Features:
+        """Run the whole network for each modality; the features are (logits, last feature)."""
+        return {modality: self._run(image, modality) for modality, image in images.items()}
+
+    def fuse(self, features: Features, combination: Combination) -> Prediction:
+        """Return the mean of logits and of features over the combination."""
+        if len(combination) == 1:
+            logits, feature = features[combination[0]]
+            return Prediction(logits=logits, feature=feature)
+        logits, feature = (torch.stack(parts).mean(0) for parts in zip(*(features[name] for name in combination), strict=True))
+        return Prediction(logits=logits, feature=feature)
+
+    def shared_parameters(self) -> Iterable[nn.Parameter]:
+        """Return all convolutions; the norms belong to the modalities."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Conv3d):
+                yield from module.parameters()
+
+    def _run(self, image: Tensor, modality: str) -> tuple[Tensor, Tensor]:
+        skips = [self.down[0](image, modality)]
+        for level in list(self.down)[1:]:
+            pooled = _max_pool(skips[-1], self.dims)
+            skips.append(level(pooled, modality))
+        value = skips.pop()
+        for level, skip in zip(self.up, reversed(skips), strict=True):
+            value = level(torch.cat([skip, _doubled(value, skip.shape[2:])], 1), modality)
+        return self.head(value), value
+
+
+class DoubleConvolution(nn.Module):
+    """Twice: convolution 3, group norm of the modality, ReLU."""
+
+    def __init__(self, inputs: int, middle: int, outputs: int, modalities: Combination, dims: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            [CONVOLUTION[dims](inputs, middle, 3, padding=1), CONVOLUTION[dims](middle, outputs, 3, padding=1)]
+        )
+        self.norms = nn.ModuleDict(
+            {name: nn.ModuleList([_group_norm(middle), _group_norm(outputs)]) for name in modalities}
+        )
+
+    def forward(self, value: Tensor, modality: str) -> Tensor:
+        """Map (B, inputs, *space) to (B, outputs, *space) with the norms of one modality."""
+        norms = self.norms[modality]
+        assert isinstance(norms, nn.ModuleList)
+        for convolution, norm in zip(self.convolutions, norms, strict=True):
+            value = functional.relu(norm(convolution(value)), inplace=True)
+        return value
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(NORM_GROUPS, channels), channels)
+
+
+def _max_pool(value: Tensor, dims: int) -> Tensor:
+    """Halve each axis; an axis of one voxel stays."""
+    kernel = [min(2, size) for size in value.shape[2:]]
+    return functional.max_pool3d(value, kernel) if dims == 3 else functional.max_pool2d(value, kernel)
+
+
+def _doubled(value: Tensor, size: torch.Size) -> Tensor:
+    """Double each axis linearly and pad with zeros at the end to ``size``."""
+    wanted = [min(2 * old, new) for old, new in zip(value.shape[2:], size, strict=True)]
+    mode = "trilinear" if len(size) == 3 else "bilinear"
+    value = functional.interpolate(value, size=wanted, mode=mode, align_corners=True)
+    padding = [(0, new - old) for old, new in zip(value.shape[2:], size, strict=True)]
+    return functional.pad(value, [number for pair in reversed(padding) for number in pair])

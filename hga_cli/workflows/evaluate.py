@@ -1,0 +1,183 @@
+"""How well a model does with every combination of modalities."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+
+from hga_cli.core.atomic import replacing, write_json
+from hga_cli.core.combinations import Combination, combination_name
+from hga_cli.core.errors import DataError
+from hga_cli.core.progress import Progress, Silent
+from hga_cli.data.reading import CaseReader
+from hga_cli.data.store import Store
+from hga_cli.engine.inference import TrainedModel, predict_combinations
+from hga_cli.metrics.conventions import Convention
+from hga_cli.metrics.score import RegionScore, apply, score_case
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One region of one case under one combination."""
+
+    case: str
+    combination: Combination
+    score: RegionScore
+
+
+def evaluate(
+    model: TrainedModel,
+    store: Store,
+    cases: Sequence[str],
+    combinations: Sequence[Combination],
+    convention: Convention,
+    *,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Score a model on cases of a store, on the original grid of each.
+
+    A combination is scored on the cases that have all its modalities.
+
+    Returns:
+        The document of ``metrics.json``: conventions, combinations, mean, cases.
+
+    Raises:
+        DataError: no case to score, or the store has other modalities or labels than the model.
+    """
+    progress = progress or Silent()
+    _require_fit(model, store, cases)
+    rows: list[Row] = []
+    progress.start("evaluate", len(cases))
+    for case in cases:
+        rows += _score(model, store, case, combinations, convention)
+        progress.advance(case)
+    progress.finish()
+    return _document(rows, model, combinations, convention)
+
+
+def write_metrics(folder: Path, document: dict[str, Any]) -> tuple[Path, Path]:
+    """Write ``metrics.json`` and ``metrics.csv`` (one line per case, combination and region) and return their paths."""
+    as_json, as_csv = folder / "metrics.json", folder / "metrics.csv"
+    write_json(as_json, document)
+    frame = pandas.DataFrame(document["cases"]).rename(columns={"hd95": "hd95_mm"})
+    frame["convention"] = document["conventions"]["name"]
+    with replacing(as_csv) as temporary:
+        frame.to_csv(temporary, index=False)
+    return as_json, as_csv
+
+
+def _require_fit(model: TrainedModel, store: Store, cases: Sequence[str]) -> None:
+    if not cases:
+        message = f"no case to evaluate in '{store.path}'"
+        raise DataError(message, hint="this part of the split is empty; see 'hga split'")
+    ours, theirs = model.description, store.description
+    if ours.modalities != theirs.modalities or [label.name for label in ours.labels] != [
+        label.name for label in theirs.labels
+    ]:
+        message = f"store '{store.path}' ({theirs.name}) has other modalities or labels than the model ({ours.name})"
+        raise DataError(message, hint="evaluate on a store that was made with the same description")
+
+
+def _score(
+    model: TrainedModel, store: Store, case: str, combinations: Sequence[Combination], convention: Convention
+) -> list[Row]:
+    present = store.cases[case].modalities
+    possible = [combination for combination in combinations if set(combination) <= set(present)]
+    if not possible:
+        return []
+    needed = [name for name in present if any(name in combination for combination in possible)]
+    images = CaseReader(store, model.spacing).images(case, needed)
+    backgrounds = store.backgrounds(case, needed)
+    trail, reference = store.trail(case), store.reference(case)
+    predictions = predict_combinations(
+        model,
+        dict(zip(needed, images, strict=True)),
+        dict(zip(needed, backgrounds, strict=True)),
+        possible,
+    )
+    return [
+        Row(case=case, combination=combination, score=score)
+        for combination, probabilities in predictions.items()
+        for score in score_case(
+            trail.uncrop(trail.labels_in_box(probabilities)),
+            reference,
+            store.description.scored_regions(),
+            spacing=trail.original_spacing,
+            definition=convention.definition,
+        )
+    ]
+
+
+def _document(
+    rows: list[Row], model: TrainedModel, combinations: Sequence[Combination], convention: Convention
+) -> dict[str, Any]:
+    regions = [region.name for region in model.description.scored_regions()]
+    groups: dict[tuple[Combination, str], list[RegionScore]] = defaultdict(list)
+    for row in rows:
+        groups[row.combination, row.score.region].append(row.score)
+    table = {
+        combination_name(combination): {
+            region: _summary(groups[combination, region], convention) for region in regions
+        }
+        for combination in combinations
+    }
+    return {
+        "conventions": {
+            "name": convention.name,
+            "empty": convention.summary,
+            "hd95": f"{convention.definition}, mm",
+            "grid": "original",
+            "regions": {region.name: region.minimum_voxels for region in model.description.scored_regions()},
+        },
+        "modalities": list(model.modalities),
+        "trained_steps": model.step,
+        "combinations": table,
+        "mean": {
+            region: {key: _mean([table[name][region][key] for name in table]) for key in ("dice", "hd95")}
+            for region in regions
+        },
+        "worst": {region: _worst(table, region) for region in regions},
+        "cases": [_case_row(row, convention) for row in rows],
+    }
+
+
+def _summary(scores: list[RegionScore], convention: Convention) -> dict[str, Any]:
+    pairs = [apply(score, convention) for score in scores]
+    return {
+        "dice": _mean([dice for dice, _ in pairs]),
+        "hd95": _mean([hd95 for _, hd95 in pairs]),
+        "n": len(scores),
+        "n_with_structure": sum(score.reference_voxels > 0 for score in scores),
+        "misses": sum(score.miss for score in scores),
+        "false_alarms": sum(score.false_alarm for score in scores),
+    }
+
+
+def _case_row(row: Row, convention: Convention) -> dict[str, Any]:
+    dice, hd95 = apply(row.score, convention)
+    return {
+        "case": row.case,
+        "combination": combination_name(row.combination),
+        "region": row.score.region,
+        "dice": dice,
+        "hd95": hd95,
+        "predicted_voxels": row.score.predicted_voxels,
+        "reference_voxels": row.score.reference_voxels,
+        "raw_dice": row.score.dice,
+        "raw_hd95": row.score.hd95,
+    }
+
+
+def _worst(table: dict[str, Any], region: str) -> str | None:
+    known = [name for name in table if not math.isnan(table[name][region]["dice"])]
+    return min(known, key=lambda name: table[name][region]["dice"]) if known else None
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan

@@ -1,0 +1,29 @@
+import math
+
+import pytest
+
+from hga_cli.metrics.conventions import CONVENTIONS, convention
+
+
+def test_names_and_summaries():
+    assert list(CONVENTIONS) == ["hga", "brats", "diagonal", "exclude"]
+    for name, found in CONVENTIONS.items():
+        assert convention(name) is found
+        assert found.name == name
+        assert "Both empty" in found.summary
+        assert "One empty" in found.summary
+
+
+def test_all_use_the_pooled_hd95():
+    assert {found.definition for found in CONVENTIONS.values()} == {"pooled"}
+
+
+def test_the_fixed_penalty_is_the_diagonal_of_brats():
+    assert convention("brats").hd95_one_empty == pytest.approx(math.hypot(240, 240, 155), abs=1e-5)
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match=r"'diagnoal', did you mean 'diagonal'\? \(known: hga, brats"):
+        convention("diagnoal")
+    with pytest.raises(ValueError, match=r"'zzz' \(known: hga, brats, diagonal, exclude\)"):
+        convention("zzz")
