@@ -48,8 +48,8 @@ def compactness(
     require_fit(feature, label)
     truth = one_hot(label, classes, dtype=feature.dtype)
     inner, square, prototypes = _products(feature.flatten(2), truth)
-    squared_distance = torch.sub(square, inner, alpha=2) + prototypes.square().sum(1).unsqueeze(2)
-    distance = (squared_distance.clamp(min=0) + _SMALLEST_SQUARE).sqrt()
+    constant = prototypes.square().sum(1).unsqueeze(2) + _SMALLEST_SQUARE
+    distance = torch.sub(square, inner, alpha=2).add_(constant).clamp(min=_SMALLEST_SQUARE).sqrt()
     offset = torch.where(truth.sum(2, keepdim=True) > 0, 0.0, -torch.inf)  # leaves absent classes out
     affinity = at_true_class(torch.softmax(offset - distance, 1), label.flatten(1))
     spread = torch.einsum("bkv,bkv->b", distance, truth) / truth.shape[2]

@@ -84,8 +84,8 @@ def dice_kd(student: Tensor, teacher: Tensor, *, temperature: float = 4.0, over_
 
 def _compare(student: Tensor, teacher: Tensor, *, temperature: float, factor: int) -> tuple[Tensor, Tensor]:
     """Return pt and log pt - log ps, both (B, K, *(factor * space))."""
-    target = probabilities(teacher.detach(), temperature=temperature, factor=factor).clamp(CLIP, 1.0)
-    return target, target.log() - clipped_log(probabilities(student, temperature=temperature, factor=factor))
+    target = probabilities(teacher.detach(), temperature=temperature, factor=factor).clamp_(CLIP, 1.0)
+    return target, target.log().sub_(clipped_log(probabilities(student, temperature=temperature, factor=factor)))
 
 
 def _mean_product(first: Tensor, second: Tensor) -> Tensor:

@@ -12,9 +12,10 @@ import pandas
 
 from hga_cli.core.atomic import replacing, write_json
 from hga_cli.core.combinations import Combination, combination_name
-from hga_cli.core.errors import DataError
+from hga_cli.core.errors import DataError, UsageError, suggestion
 from hga_cli.core.progress import Progress, Silent
 from hga_cli.data.reading import CaseReader
+from hga_cli.data.splits import PARTS
 from hga_cli.data.store import Store
 from hga_cli.engine.inference import TrainedModel, predict_combinations
 from hga_cli.metrics.conventions import Convention
@@ -58,6 +59,20 @@ def evaluate(
         progress.advance(case)
     progress.finish()
     return _document(rows, model, combinations, convention)
+
+
+def part_of_split(store: Store, text: str, split: str | None) -> list[str]:
+    """Return the cases that ``test`` (of ``split``) or ``NAME/test`` mean.
+
+    Raises:
+        DataError: no such split.
+        UsageError: no such part.
+    """
+    name, _, part = text.rpartition("/")
+    if part not in PARTS:
+        message = f"no part of a split called '{part}'"
+        raise UsageError(message, hint=suggestion(part, PARTS))
+    return store.split(name or split).part(part)
 
 
 def write_metrics(folder: Path, document: dict[str, Any]) -> tuple[Path, Path]:

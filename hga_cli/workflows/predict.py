@@ -1,14 +1,14 @@
 """From the scans of a patient, whichever there are, to a label map that lies on them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hga_cli.core.combinations import combination_name, in_order
+from hga_cli.core.combinations import in_order
 from hga_cli.core.errors import DataError, Problem, ProblemsError, UsageError
 from hga_cli.core.progress import Progress, Silent
 from hga_cli.data.discovery import RawCase, discover, group, role_of
@@ -123,7 +123,7 @@ def predict(
 
 def _predict_one(model: TrainedModel, raw: RawCase, target: Path) -> Result:
     case = prepare(
-        RawCase(case=raw.case, subject=raw.subject, images=raw.images, label=None, channels=raw.channels),
+        replace(raw, label=None),
         model.description,
         model.spacing,
     )
@@ -201,10 +201,3 @@ def _many_channels(path: Path, model: TrainedModel, channels: Sequence[str]) -> 
         label=None,
         channels=tuple(channels),
     )
-
-
-def found_line(result: Result) -> str:
-    """Return one line for people: which modalities were used, or that the case was skipped."""
-    if result.skipped:
-        return f"{result.case}: {result.output} is there already, skipped (--overwrite predicts again)"
-    return f"{result.case}: {combination_name(tuple(result.modalities))} -> {result.output}"

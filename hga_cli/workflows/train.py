@@ -195,9 +195,3 @@ def _introduction(plan: Plan, training: Training) -> list[str]:
 
 def _hash(value: Any) -> str:
     return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
-def resolve_store(name: str, data_dir: Path) -> Path:
-    """Return the folder of a store: a path that holds one, or a name below ``data_dir``."""
-    path = Path(name)
-    return path if (path / "store.h5").exists() else data_dir / name

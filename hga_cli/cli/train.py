@@ -1,0 +1,86 @@
+"""``hga train``: from a store to a trained model."""
+
+from typing import Annotated
+
+import typer
+
+from hga_cli.cli import options
+from hga_cli.cli.output import Terminal, reporting_errors
+
+EXAMPLES = (
+    "Examples:  hga train --dataset brats --preset quick --device cpu;  "
+    "hga train --dataset brats --gpu 0 --method joint --run joint-1;  hga train --resume --run joint-1"
+)
+
+
+@reporting_errors
+def run(
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", metavar="NAME|STORE", help="Name below --data-dir, or folder of a store."),
+    ] = None,
+    split: options.SplitName = None,
+    imbalance: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Imbalance table, or none [default: the only one of the store, if any]."),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="What is trained towards: hga, joint [default: hga].", rich_help_panel=options.MODEL)
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Network: unet [default: unet].", rich_help_panel=options.MODEL)
+    ] = None,
+    balancer: Annotated[
+        str | None, typer.Option(help="How tasks are merged: equal [default: equal].", rich_help_panel=options.MODEL)
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Recipe for everything else: quick, brats.", rich_help_panel=options.MODEL)
+    ] = None,
+    gpu: options.Gpu = None,
+    device: options.Device = None,
+    epochs: Annotated[int | None, typer.Option(min=0, help="Epochs; 0 keeps the random start.")] = None,
+    iterations: Annotated[int | None, typer.Option(min=1, help="Steps in an epoch.")] = None,
+    seed: options.Seed = None,
+    run_name: Annotated[
+        str | None, typer.Option("--run", metavar="NAME", help="Name of the run [default: data set, method, time].")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue --run, or the latest run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run of this name.")] = False,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    runs_dir: options.RunsDir = options.RUNS_DIR,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train on what each patient really has. Batches hold one combination; what is absent is neither read nor encoded."""
+    del debug
+    from hga_cli.core.config import resolve
+    from hga_cli.core.run_folder import find_run, fresh_name, new_run
+    from hga_cli.engine.devices import choose_device
+    from hga_cli.workflows.stores import store_of
+    from hga_cli.workflows.train import plan, train
+
+    flags = {
+        "data.split": split,
+        "data.imbalance": imbalance,
+        "method.name": method,
+        "network.backbone": backbone,
+        "optim.balancer": balancer,
+        "optim.epochs": epochs,
+        "optim.iterations": iterations,
+        "seed": seed,
+    }
+    old = find_run(runs_dir, run_name, finished=False) if resume else None
+    settings = resolve(
+        recipe=preset, file=config or (old.config_file if old else None), assignments=assignments or [], flags=flags
+    )
+    store = store_of(dataset, data_dir, old)
+    planned = plan(store, settings, choose_device(device, gpu))
+    start = f"{store.path.name}-{settings.method.name}"
+    folder = old or new_run(runs_dir, run_name or fresh_name(runs_dir, start), overwrite=overwrite)
+    terminal = Terminal(quiet=quiet, as_json=as_json)
+    terminal.say(f"run folder {folder.path}")
+    document = train(planned, folder, resume=resume, progress=terminal)
+    terminal.show(document, people=[f"trained: {document['checkpoint']}", "next: hga evaluate"])
