@@ -33,10 +33,10 @@ class NoOuterUpdate:
 class Interpolation:
     """Direction alignment between combinations (HGA; the outer loop of Reptile).
 
-    After each cycle: theta <- phi + epsilon (theta - phi), phi <- theta, with theta the weights and phi the slow weights
-    (theta at the end of the cycle before). epsilon grows linearly over the epochs from ``settings.epsilon`` towards 1.
-    The moments of the optimiser stay as they are. The published code merges at the first step of the next cycle, so that
-    the last cycle is never merged; here a cycle is merged when it ends.
+    After each cycle: theta <- phi + epsilon (theta - phi), phi <- theta, with theta the weights and phi the slow
+    weights (theta at the end of the cycle before). epsilon grows linearly over the epochs from ``settings.epsilon``
+    towards 1. The moments of the optimiser stay as they are. The published code merges at the first step of the next
+    cycle, so that the last cycle is never merged; here a cycle is merged when it ends.
 
     Args:
         model: its weights now are the first slow weights.

@@ -1,7 +1,7 @@
 """Relative preference: how far each modality lags behind the others, and what follows from it.
 
-Magnitude alignment (PASSION; HGA). In each step rho marks the modalities of a sample that are weaker than its mean; over
-an epoch beta moves towards modalities that were weak on average.
+Magnitude alignment (PASSION; HGA). In each step rho marks the modalities of a sample that are weaker than its mean;
+over an epoch beta moves towards modalities that were weak on average.
 """
 
 import math
@@ -28,8 +28,8 @@ class Preference:
     * beta_m <- clamp(beta_m - eta R_m, beta_min, beta_max), then scaled to length sqrt(M);
     * eta is multiplied by ``growth`` at epochs 0, ``growth_every``, 2 ``growth_every`` ..., before the update.
 
-    Where we depart from the published code: rho is per sample (there: per batch), and D_m is a mean over the samples that
-    had m (there: over all steps, which is the same up to a common factor in a full cycle, and unfair otherwise).
+    Where we depart from the published code: rho is per sample (there: per batch), and D_m is a mean over the samples
+    that had m (there: over all steps, which is the same up to a common factor in a full cycle, and unfair otherwise).
     """
 
     def __init__(self, modalities: Combination, settings: Settings) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from hga_cli.cli import options
@@ -28,7 +29,8 @@ def run(
     ] = "test",
     combinations: Annotated[str, typer.Option(metavar="all|A+B,C", help="Combinations to score.")] = "all",
     scoring: Annotated[
-        str | None, typer.Option("--convention", help="What empty structures score: hga, brats, diagonal, exclude [default: hga].")
+        str | None,
+        typer.Option("--convention", help="What empty structures score: hga, brats, diagonal, exclude [default: hga]."),
     ] = None,
     gpu: options.Gpu = None,
     device: options.Device = None,
@@ -36,14 +38,18 @@ def run(
         Path | None, typer.Option("--output", "-o", help="Folder of metrics.json and .csv [default: the run].")
     ] = None,
     data_dir: options.DataDir = options.DATA_DIR,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
     """Score a model with every combination of modalities, on the original grid: Dice and HD95 per region."""
     del debug
     from hga_cli.core.combinations import parse_combinations
+    from hga_cli.core.config import resolve
     from hga_cli.core.run_folder import find_run
     from hga_cli.engine.devices import choose_device
     from hga_cli.engine.inference import load_model
@@ -52,7 +58,11 @@ def run(
     from hga_cli.workflows.stores import store_of
 
     folder = find_run(runs_dir, run_name, finished=True)
-    terminal = Terminal(quiet=quiet, as_json=as_json)
+    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    settings = resolve(
+        file=config or folder.config_file, assignments=assignments or [], flags={"evaluation.convention": scoring}
+    ).evaluation
+    terminal.detail(f"settings: {settings}")
     model = load_model(folder.last, choose_device(device, gpu))
     store = store_of(dataset, data_dir, folder)
     cases = part_of_split(store, split, model.config.data.split)
@@ -62,25 +72,28 @@ def run(
         store,
         cases,
         parse_combinations(combinations, model.modalities),
-        convention(scoring or model.config.evaluation.convention),
+        convention(settings.convention),
+        overlap=settings.overlap,
         progress=terminal,
     )
     paths = write_metrics(output or folder.path, {"run": folder.name, "split": split, **document})
-    foot = f"{document['conventions']['empty']} HD95 is {document['conventions']['hd95']}."
-    terminal.show(document, people=[_table(document), foot, f"written: {paths[0]} and {paths[1].name}"])
+    rule = document["conventions"]
+    head = f"dots: {' '.join(model.modalities)}; Dice in %, HD95 ({rule['hd95']}) below 'mm'; n: cases scored"
+    foot = f"Convention '{rule['name']}': {rule['empty']}"
+    terminal.show(document, people=[head, _table(document), foot, f"written: {paths[0]} and {paths[1].name}"])
 
 
 def _table(document: dict[str, Any]) -> Table:
     """Return the result as a picture of filled and empty dots with Dice (%) and HD95 (mm)."""
     from hga_cli.core.combinations import dots
 
-    regions = list(document["mean"])
-    made = Table(title="Dice in %, HD95 in mm", title_justify="left", header_style="bold")
-    made.add_column(" ".join(document["modalities"]))
-    for title in [f"Dice {region}" for region in regions] + [f"HD95 {region}" for region in regions] + ["cases"]:
-        made.add_column(title, justify="right")
+    regions, modalities = list(document["mean"]), document["modalities"]
+    made = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, padding=(0, 1, 0, 0))
+    made.add_column("combination", no_wrap=True)
+    for title in [*regions, *(f"{region}\nmm" for region in regions), "n"]:
+        made.add_column(title, justify="right", no_wrap=True)
     for name, row in document["combinations"].items():
-        picture = dots(tuple(name.split("+")), document["modalities"])
+        picture = dots(tuple(name.split("+")), modalities)
         made.add_row(f"{picture} {name}", *_cells(row, regions), str(row[regions[0]]["n"]))
     made.add_section()
     made.add_row("mean", *_cells(document["mean"], regions), "", style="bold")

@@ -22,7 +22,9 @@ def run(
     ] = None,
     rule: Annotated[
         Literal["expected", "bernoulli"] | None,
-        typer.Option(help="Blocks of expected size (published), or each modality drawn on its own [default: expected]."),
+        typer.Option(
+            help="Blocks of expected size (published), or each modality drawn on its own [default: expected]."
+        ),
     ] = None,
     unit: Annotated[
         Literal["subject", "case"] | None, typer.Option(help="What misses together [default: subject].")
@@ -34,6 +36,7 @@ def run(
     assignments: options.Assignments = None,
     data_dir: options.DataDir = options.DATA_DIR,
     quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
@@ -54,7 +57,8 @@ def run(
     settings = resolve(file=config, assignments=assignments or [], flags=flags).imbalance
     store = store_of(dataset, data_dir)
     report = make_imbalance(store, settings, split)
-    terminal = Terminal(quiet=quiet, as_json=as_json)
+    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    terminal.detail(f"settings: {settings}")
     if not report.is_new:
         terminal.say(f"the same table '{report.table.name}' was there already")
     document = {
@@ -65,7 +69,9 @@ def run(
     }
     by_rate = [[key, f"{report.wanted[key]:.2f}", f"{report.realised[key]:.2f}"] for key in store.modalities]
     by_count = [
-        [dots(key, store.modalities), combination_name(key), str(count)] for key, count in report.counts.items() if count
+        [dots(key, store.modalities), combination_name(key), str(count)]
+        for key, count in report.counts.items()
+        if count
     ]
     title = f"table '{report.table.name}' for {len(report.table.cases)} training cases"
     terminal.show(

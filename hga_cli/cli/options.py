@@ -34,9 +34,7 @@ SplitName = Annotated[
     str | None, typer.Option("--split", metavar="NAME", help="Split [default: the only one of the store].")
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random [default: 1037].")]
-Gpu = Annotated[
-    str | None, typer.Option("--gpu", metavar="N", help="Number of the GPU.", rich_help_panel=MODEL)
-]
+Gpu = Annotated[str | None, typer.Option("--gpu", metavar="N", help="Number of the GPU.", rich_help_panel=MODEL)]
 Device = Annotated[
     str | None,
     typer.Option(

@@ -25,11 +25,13 @@ class Terminal:
 
     Args:
         quiet: only results and errors.
+        verbose: also details, such as settings.
         as_json: the result as one JSON document.
     """
 
-    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:
         self._as_json = as_json
+        self._verbose = verbose
         self._quiet = quiet
         self._stdout = Console(soft_wrap=True)
         self._stderr = Console(stderr=True, soft_wrap=True)
@@ -41,6 +43,11 @@ class Terminal:
         """Tell one line."""
         if not self._quiet:
             self._stderr.print(escape(text))
+
+    def detail(self, text: str) -> None:
+        """Tell one line that only the curious want."""
+        if self._verbose:
+            self._stderr.print(escape(text), highlight=False)
 
     def warn(self, text: str) -> None:
         """Tell one line that should not be overlooked."""

@@ -23,7 +23,9 @@ def run(
     run_name: Annotated[
         str | None,
         typer.Option(
-            "--run", metavar="RUN", help="Run, by name or folder [default: the latest finished].",
+            "--run",
+            metavar="RUN",
+            help="Run, by name or folder [default: the latest finished].",
             rich_help_panel=options.MODEL,
         ),
     ] = None,
@@ -33,14 +35,18 @@ def run(
     gpu: options.Gpu = None,
     device: options.Device = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict again what is there.")] = False,
+    config: options.ConfigFile = None,
+    assignments: options.Assignments = None,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
     """Predict label maps on the grid of the scans that came in, from any subset of the modalities."""
     del debug
     from hga_cli.core.combinations import combination_name
+    from hga_cli.core.config import resolve
     from hga_cli.core.run_folder import find_run
     from hga_cli.engine.devices import choose_device
     from hga_cli.engine.inference import load_model
@@ -49,9 +55,11 @@ def run(
     folder = find_run(runs_dir, run_name, finished=True)
     model = load_model(folder.last, choose_device(device, gpu))
     cases = find_inputs(inputs, model, modalities.split(",") if modalities else ())
-    terminal = Terminal(quiet=quiet, as_json=as_json)
+    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    settings = resolve(file=config or folder.config_file, assignments=assignments or []).evaluation
+    terminal.detail(f"settings: {settings}")
     terminal.say(f"model of run {folder.name} (trained {model.step} steps), on {model.device}")
-    results = predict(model, cases, output, overwrite=overwrite, progress=terminal)
+    results = predict(model, cases, output, overlap=settings.overlap, overwrite=overwrite, progress=terminal)
     for result in results:
         for warning in result.warnings:
             terminal.warn(f"{result.case}: {warning}")

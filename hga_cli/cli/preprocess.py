@@ -35,6 +35,7 @@ def run(
     assignments: options.Assignments = None,
     data_dir: options.DataDir = options.DATA_DIR,
     quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
@@ -52,7 +53,8 @@ def run(
     settings = resolve(file=config, assignments=assignments or [], flags=flags).preprocess
     description = load_description(dataset)
     part = part_of(shard)
-    terminal = Terminal(quiet=quiet, as_json=as_json)
+    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    terminal.detail(f"settings: {settings}")
     report = preprocess(
         raw_dir,
         description,
@@ -69,9 +71,9 @@ def run(
         "problems": [problem.as_dict() for problem in report.problems],
         "warnings": report.warnings,
     }
-    counts = [["written", len(report.written)], ["unchanged", len(report.unchanged)]]
+    counts = [["written", str(len(report.written))], ["unchanged", str(len(report.unchanged))]]
     people = [
         *([problem_table(report.problems)] if report.problems else []),
-        table([str(report.store), "cases"], [[name, str(count)] for name, count in counts], numbers=1),
+        table([str(report.store), "cases"], counts, numbers=1),
     ]
     terminal.show(document, people=people)

@@ -23,6 +23,7 @@ def run(
     assignments: options.Assignments = None,
     data_dir: options.DataDir = options.DATA_DIR,
     quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
@@ -37,15 +38,16 @@ def run(
     settings = resolve(file=config, assignments=assignments or [], flags=flags).split
     store = store_of(dataset, data_dir)
     made, is_new = split(store, settings)
-    terminal = Terminal(quiet=quiet, as_json=as_json)
+    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    terminal.detail(f"settings: {settings}")
     if not is_new:
         terminal.say(f"the same split '{made.name}' was there already")
     rows = []
     for part in PARTS:
         cases = made.part(part)
         subjects = {store.cases[case].subject for case in cases}
-        rows.append([part, ", ".join(cases[:4]) + (" ..." if len(cases) > 4 else ""), str(len(subjects)), str(len(cases))])
+        rows.append(
+            [part, ", ".join(cases[:4]) + (" ..." if len(cases) > 4 else ""), str(len(subjects)), str(len(cases))]
+        )
     document = {"name": made.name, "train": made.train, "val": made.val, "test": made.test}
-    terminal.show(
-        document, people=[table([f"split '{made.name}'", "cases", "subjects", "number"], rows, numbers=2)]
-    )
+    terminal.show(document, people=[table([f"split '{made.name}'", "cases", "subjects", "number"], rows, numbers=2)])

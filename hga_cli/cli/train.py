@@ -25,7 +25,8 @@ def run(
         typer.Option(metavar="NAME", help="Imbalance table, or none [default: the only one of the store, if any]."),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="What is trained towards: hga, joint [default: hga].", rich_help_panel=options.MODEL)
+        str | None,
+        typer.Option(help="What is trained towards: hga, joint [default: hga].", rich_help_panel=options.MODEL),
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Network: unet [default: unet].", rich_help_panel=options.MODEL)
@@ -51,10 +52,11 @@ def run(
     data_dir: options.DataDir = options.DATA_DIR,
     runs_dir: options.RunsDir = options.RUNS_DIR,
     quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
     as_json: options.AsJson = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train on what each patient really has. Batches hold one combination; what is absent is neither read nor encoded."""
+    """Train on what each patient really has; what is absent is neither read nor encoded."""
     del debug
     from hga_cli.core.config import resolve
     from hga_cli.core.run_folder import find_run, fresh_name, new_run
@@ -80,7 +82,8 @@ def run(
     planned = plan(store, settings, choose_device(device, gpu))
     start = f"{store.path.name}-{settings.method.name}"
     folder = old or new_run(runs_dir, run_name or fresh_name(runs_dir, start), overwrite=overwrite)
-    terminal = Terminal(quiet=quiet, as_json=as_json)
+    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    terminal.detail(f"settings: {settings}")
     terminal.say(f"run folder {folder.path}")
     document = train(planned, folder, resume=resume, progress=terminal)
     terminal.show(document, people=[f"trained: {document['checkpoint']}", "next: hga evaluate"])

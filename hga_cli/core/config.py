@@ -73,7 +73,8 @@ def build(tree: Tree) -> Config:
 
 def dump(config: Config) -> Tree:
     """Return the configuration as plain values (settings that are None are left out)."""
-    return _plain(TypeAdapter(Config).dump_python(config))
+    tree: Tree = _plain(TypeAdapter(Config).dump_python(config))
+    return tree
 
 
 def to_toml(config: Config) -> str:

@@ -110,7 +110,9 @@ def new_run(runs_dir: Path, name: str, *, overwrite: bool) -> RunFolder:
     if run.path.exists() and any(run.path.iterdir()):
         if not overwrite:
             message = f"run '{name}' exists in '{runs_dir}'"
-            raise DataError(message, hint="continue it with --resume, replace it with --overwrite, or choose --run NAME")
+            raise DataError(
+                message, hint="continue it with --resume, replace it with --overwrite, or choose --run NAME"
+            )
         run.about()
         shutil.rmtree(run.path)
     run.path.mkdir(parents=True, exist_ok=True)

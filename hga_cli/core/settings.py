@@ -174,6 +174,8 @@ class Optim:
     """Steps in an epoch; None: one pass over the cases, rounded up to whole cycles (published HGA: 225)."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Number format of the network's arithmetic; losses are always float32."""
+    layout: Literal["contiguous", "channels_last"] = "contiguous"
+    """Order of voxels and channels in memory. The result is the same up to rounding; which is faster depends."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

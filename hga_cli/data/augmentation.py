@@ -42,12 +42,14 @@ def draw_change(generator: np.random.Generator, settings: Augmentation, *, dims:
     )
 
 
-def apply_to_images(images: NDArray[np.float32], change: Change, background: NDArray[np.float32]) -> NDArray[np.float32]:
+def apply_to_images(
+    images: NDArray[np.float32], change: Change, background: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Change z-scores (m, *space); ``background`` (m) is what comes in from outside. Returns a new array."""
     factor = np.array(change.scale, np.float32), np.array(change.shift, np.float32)
     scale, shift = (values.reshape(-1, *[1] * (images.ndim - 1)) for values in factor)
     rotated = np.stack([_rotated(image, change, fill) for image, fill in zip(images, background, strict=True)])
-    return np.ascontiguousarray(np.flip(rotated * scale + shift, [axis + 1 for axis in change.flips]))
+    return np.ascontiguousarray(np.flip(rotated * scale + shift, tuple(axis + 1 for axis in change.flips)))
 
 
 def apply_to_label(label: NDArray[np.uint8], change: Change) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ prepare any step, ahead or again after a resume, and gets the same numbers.
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,7 +104,7 @@ class Patches(Dataset[Batch]):
 
 def load(patches: Patches, first: int, last: int, *, workers: int) -> Iterator[Batch]:
     """Yield the batches of the steps from ``first`` up to, not including, ``last``."""
-    loader = DataLoader(
+    loader: DataLoader[Batch] = DataLoader(
         patches,
         batch_size=None,
         sampler=range(first, last),
@@ -121,5 +122,5 @@ def _leave_signals_to_the_parent(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _as_it_is(batch: Batch) -> Batch:
+def _as_it_is(batch: Any) -> Any:
     return batch

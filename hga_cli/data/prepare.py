@@ -222,7 +222,9 @@ def _label_on_grid(
     resampled = resample_labels(np.ascontiguousarray(trail.crop(label)), trail.grid)
     for index in sorted(set(np.unique(label)) - set(np.unique(resampled))):
         name = description.labels[int(index) - 1].name
-        warnings.append(f"label: '{name}' of case '{case}' ({int((label == index).sum())} voxels) vanishes when resampled")
+        warnings.append(
+            f"label: '{name}' of case '{case}' ({int((label == index).sum())} voxels) vanishes when resampled"
+        )
     return resampled
 
 

@@ -59,7 +59,9 @@ class CaseReader:
         """Return some voxels (n, 3) of each class in the label, on this grid."""
         here, stored = np.array(self.shape(case)), np.array(self.store.cases[case].shape)
         voxels = self.store.foreground(case)
-        return {index: np.minimum((found + 0.5) * here / stored, here - 1).astype(int) for index, found in voxels.items()}
+        return {
+            index: np.minimum((found + 0.5) * here / stored, here - 1).astype(int) for index, found in voxels.items()
+        }
 
     def _resampled(self, case: str, modality: str | None) -> NDArray[Any]:
         key = (case, f"images/{modality}" if modality else "label")

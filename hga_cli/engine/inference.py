@@ -71,6 +71,8 @@ def predict_combinations(
     images: Mapping[str, NDArray[np.float32]],
     backgrounds: Mapping[str, float],
     combinations: Sequence[Combination],
+    *,
+    overlap: float,
 ) -> dict[Combination, NDArray[np.float32]]:
     """Return class probabilities (K, D, H, W) for each combination.
 
@@ -82,6 +84,7 @@ def predict_combinations(
         images: modality -> z-scores (D, H, W) on the grid of the network; only what is there.
         backgrounds: modality -> z-score of empty voxels.
         combinations: each a subset of the modalities given.
+        overlap: of neighbouring windows, a share of their size.
     """
     names = [name for name in model.modalities if name in images]
     window = (*model.config.data.patch, 1)[:3]
@@ -91,14 +94,14 @@ def predict_combinations(
     stacked = torch.from_numpy(np.stack(padded))[None]
 
     def fuse_all(patch: Tensor) -> tuple[Tensor, ...]:
-        return _window(model, dict(zip(names, patch.split(1, dim=1), strict=True)), combinations)
+        return _window(model, {name: patch[:, place, None] for place, name in enumerate(names)}, combinations)
 
     stitched = sliding_window_inference(
         stacked,
         window,
         1,
         fuse_all,
-        overlap=model.config.evaluation.overlap,
+        overlap=overlap,
         mode="constant",
         sw_device=model.device,
         device=torch.device("cpu"),
@@ -108,9 +111,7 @@ def predict_combinations(
     return {combination: part[0].numpy()[inside] for combination, part in zip(combinations, parts, strict=True)}
 
 
-def _window(
-    model: TrainedModel, images: dict[str, Tensor], combinations: Sequence[Combination]
-) -> tuple[Tensor, ...]:
+def _window(model: TrainedModel, images: dict[str, Tensor], combinations: Sequence[Combination]) -> tuple[Tensor, ...]:
     flat = model.network.dims == 2
     if flat:
         images = {name: image.squeeze(-1) for name, image in images.items()}

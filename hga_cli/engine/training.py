@@ -38,6 +38,13 @@ class Scheme:
         """Steps of the whole training."""
         return self.config.optim.epochs * self.iterations
 
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """How images and weights lie in memory."""
+        if self.config.optim.layout == "contiguous":
+            return torch.contiguous_format
+        return torch.channels_last_3d if self.config.network.dims == 3 else torch.channels_last
+
 
 class Training:
     """Network, objective, optimiser, balancer and outer update, and how far they have come."""
@@ -46,7 +53,8 @@ class Training:
         config = scheme.config
         self.scheme = scheme
         torch.manual_seed(config.seed)
-        self.model = build_network(config.network, scheme.modalities, scheme.classes).to(scheme.device).train()
+        network = build_network(config.network, scheme.modalities, scheme.classes)
+        self.model = network.to(scheme.device).to(memory_format=scheme.memory_format).train()  # type: ignore[call-overload]
         self.objective = Objective(config.method, scheme.modalities)
         self.balancer = BALANCERS.load(config.optim.balancer)()
         self.outer = OUTER_UPDATES.load(config.method.outer.kind)(self.model, config.method.outer)
@@ -76,9 +84,9 @@ class Training:
         torch.manual_seed(_step_seed(self.scheme.config.seed, self.step))
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(optim, self.epoch)
-        device = self.scheme.device
-        images = {modality: image.to(device, non_blocking=True) for modality, image in batch.images.items()}
-        label = batch.label.to(device, non_blocking=True).long()
+        device, layout = self.scheme.device, self.scheme.memory_format
+        images = {name: image.to(device).contiguous(memory_format=layout) for name, image in batch.images.items()}
+        label = batch.label.to(device).long()
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=optim.precision == "bf16"):
             losses = self.objective(self.model, images, label)
         self.optimiser.zero_grad(set_to_none=True)
@@ -178,15 +186,14 @@ class Training:
 
 def build_network(settings: Network, modalities: Combination, classes: int) -> Backbone:
     """Return the backbone that the settings name, with fresh weights."""
-    network: Backbone = BACKBONES.load(settings.backbone)(
-        modalities, classes, dims=settings.dims, width=settings.width
-    )
+    network: Backbone = BACKBONES.load(settings.backbone)(modalities, classes, dims=settings.dims, width=settings.width)
     return network
 
 
 def learning_rate(settings: Optim, epoch: int) -> float:
     """Return base (1 - e / E) ** power: the polynomial schedule of PASSION and HGA, constant within an epoch."""
-    return settings.learning_rate * (1 - epoch / settings.epochs) ** settings.power
+    share_left: float = 1 - epoch / settings.epochs
+    return float(settings.learning_rate * share_left**settings.power)
 
 
 def _step_seed(seed: int, step: int) -> int:

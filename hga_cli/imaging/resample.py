@@ -17,9 +17,7 @@ Shape = tuple[int, ...]
 
 def shape_at(shape: Sequence[int], spacing: Sequence[float], wanted: Sequence[float]) -> Shape:
     """Return the shape (voxels) that covers ``shape`` x ``spacing`` (mm) with voxels of about ``wanted`` mm."""
-    return tuple(
-        max(1, round(size * old / new)) for size, old, new in zip(shape, spacing, wanted, strict=True)
-    )
+    return tuple(max(1, round(size * old / new)) for size, old, new in zip(shape, spacing, wanted, strict=True))
 
 
 def resample_image(image: NDArray[Any], shape: Shape) -> NDArray[np.float32]:

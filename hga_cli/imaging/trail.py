@@ -33,7 +33,9 @@ class Trail:
     """Shape after resampling (equal to the box where nothing was resampled)."""
 
     @classmethod
-    def along(cls, shape: Sequence[int], affine: NDArray[Any], box: tuple[Shape, Shape], spacing: Triple | None) -> Self:
+    def along(
+        cls, shape: Sequence[int], affine: NDArray[Any], box: tuple[Shape, Shape], spacing: Triple | None
+    ) -> Self:
         """Build the trail of a file (``shape``, ``affine``), a crop box and a wanted spacing in mm (None: keep)."""
         size = tuple(stop - start for start, stop in zip(*box, strict=True))
         return cls(
@@ -73,7 +75,8 @@ class Trail:
 
     def labels_in_box(self, probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the most probable class in the box (before resampling) from (K, *grid) probabilities."""
-        return resample_channels(probabilities, self.box_shape).argmax(0).astype(np.uint8)
+        classes: NDArray[np.uint8] = resample_channels(probabilities, self.box_shape).argmax(0).astype(np.uint8)
+        return classes
 
     def to_file(self, canonical: NDArray[Any]) -> NDArray[Any]:
         """Turn a canonical array of the whole volume back into the order of the file."""

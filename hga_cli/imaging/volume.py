@@ -107,7 +107,8 @@ def integers(volume: Volume) -> NDArray[np.int64]:
         found = len(np.unique(values))
         message = f"'{volume.path}' holds values that are not integers ({found} different ones)"
         raise DataError(message, hint="a label map holds one integer per class; is this an image?")
-    return np.rint(values).astype(np.int64)
+    rounded: NDArray[np.int64] = np.rint(values).astype(np.int64)
+    return rounded
 
 
 def write_label_map(path: Path, labels: NDArray[np.integer[Any]], like: Volume) -> None:

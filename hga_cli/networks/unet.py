@@ -51,15 +51,20 @@ class EnsembleUNet(Backbone):
                 nn.init.kaiming_normal_(module.weight)
 
     def encode(self, images: Mapping[str, Tensor]) -> Features:
-        """Run the whole network for each modality; the features are (logits, last feature)."""
-        return {modality: self._run(image, modality) for modality, image in images.items()}
+        """Run the whole network for the modalities, as one batch; the features are (logits, last feature)."""
+        names = tuple(images)
+        logits, feature = self._run(torch.cat([images[name] for name in names]), names)
+        parts = zip(logits.chunk(len(names)), feature.chunk(len(names)), strict=True)
+        return dict(zip(names, parts, strict=True))
 
     def fuse(self, features: Features, combination: Combination) -> Prediction:
         """Return the mean of logits and of features over the combination."""
         if len(combination) == 1:
             logits, feature = features[combination[0]]
             return Prediction(logits=logits, feature=feature)
-        logits, feature = (torch.stack(parts).mean(0) for parts in zip(*(features[name] for name in combination), strict=True))
+        logits, feature = (
+            torch.stack(parts).mean(0) for parts in zip(*(features[name] for name in combination), strict=True)
+        )
         return Prediction(logits=logits, feature=feature)
 
     def shared_parameters(self) -> Iterable[nn.Parameter]:
@@ -68,14 +73,13 @@ class EnsembleUNet(Backbone):
             if isinstance(module, nn.Conv2d | nn.Conv3d):
                 yield from module.parameters()
 
-    def _run(self, image: Tensor, modality: str) -> tuple[Tensor, Tensor]:
-        skips = [self.down[0](image, modality)]
+    def _run(self, stacked: Tensor, names: Combination) -> tuple[Tensor, Tensor]:
+        skips = [self.down[0](stacked, names)]
         for level in list(self.down)[1:]:
-            pooled = _max_pool(skips[-1], self.dims)
-            skips.append(level(pooled, modality))
+            skips.append(level(_max_pool(skips[-1], self.dims), names))
         value = skips.pop()
         for level, skip in zip(self.up, reversed(skips), strict=True):
-            value = level(torch.cat([skip, _doubled(value, skip.shape[2:])], 1), modality)
+            value = level(torch.cat([skip, _doubled(value, skip.shape[2:])], 1), names)
         return self.head(value), value
 
 
@@ -91,13 +95,18 @@ class DoubleConvolution(nn.Module):
             {name: nn.ModuleList([_group_norm(middle), _group_norm(outputs)]) for name in modalities}
         )
 
-    def forward(self, value: Tensor, modality: str) -> Tensor:
-        """Map (B, inputs, *space) to (B, outputs, *space) with the norms of one modality."""
-        norms = self.norms[modality]
+    def forward(self, stacked: Tensor, names: Combination) -> Tensor:
+        """Map (n B, inputs, *space), n modalities one after another, to (n B, outputs, *space)."""
+        for place, convolution in enumerate(self.convolutions):
+            parts = convolution(stacked).chunk(len(names))
+            normed = [self._norm(name, place)(part) for name, part in zip(names, parts, strict=True)]
+            stacked = functional.relu(torch.cat(normed) if len(names) > 1 else normed[0], inplace=True)
+        return stacked
+
+    def _norm(self, name: str, place: int) -> nn.Module:
+        norms = self.norms[name]
         assert isinstance(norms, nn.ModuleList)
-        for convolution, norm in zip(self.convolutions, norms, strict=True):
-            value = functional.relu(norm(convolution(value)), inplace=True)
-        return value
+        return norms[place]
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:

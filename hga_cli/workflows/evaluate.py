@@ -20,6 +20,7 @@ from hga_cli.data.store import Store
 from hga_cli.engine.inference import TrainedModel, predict_combinations
 from hga_cli.metrics.conventions import Convention
 from hga_cli.metrics.score import RegionScore, apply, score_case
+from hga_cli.metrics.surface import Definition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +39,19 @@ def evaluate(
     combinations: Sequence[Combination],
     convention: Convention,
     *,
+    overlap: float = 0.5,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score a model on cases of a store, on the original grid of each.
 
-    A combination is scored on the cases that have all its modalities.
+    Args:
+        model: what is scored.
+        store: where the cases are.
+        cases: which of them.
+        combinations: of modalities; each is scored on the cases that have all of it.
+        convention: what empty structures score.
+        overlap: of neighbouring windows, a share of their size.
+        progress: is told each case.
 
     Returns:
         The document of ``metrics.json``: conventions, combinations, mean, cases.
@@ -55,7 +64,7 @@ def evaluate(
     rows: list[Row] = []
     progress.start("evaluate", len(cases))
     for case in cases:
-        rows += _score(model, store, case, combinations, convention)
+        rows += _score(model, store, case, combinations, definition=convention.definition, overlap=overlap)
         progress.advance(case)
     progress.finish()
     return _document(rows, model, combinations, convention)
@@ -99,7 +108,13 @@ def _require_fit(model: TrainedModel, store: Store, cases: Sequence[str]) -> Non
 
 
 def _score(
-    model: TrainedModel, store: Store, case: str, combinations: Sequence[Combination], convention: Convention
+    model: TrainedModel,
+    store: Store,
+    case: str,
+    combinations: Sequence[Combination],
+    *,
+    definition: Definition,
+    overlap: float,
 ) -> list[Row]:
     present = store.cases[case].modalities
     possible = [combination for combination in combinations if set(combination) <= set(present)]
@@ -114,6 +129,7 @@ def _score(
         dict(zip(needed, images, strict=True)),
         dict(zip(needed, backgrounds, strict=True)),
         possible,
+        overlap=overlap,
     )
     return [
         Row(case=case, combination=combination, score=score)
@@ -123,7 +139,7 @@ def _score(
             reference,
             store.description.scored_regions(),
             spacing=trail.original_spacing,
-            definition=convention.definition,
+            definition=definition,
         )
     ]
 
@@ -136,9 +152,7 @@ def _document(
     for row in rows:
         groups[row.combination, row.score.region].append(row.score)
     table = {
-        combination_name(combination): {
-            region: _summary(groups[combination, region], convention) for region in regions
-        }
+        combination_name(combination): {region: _summary(groups[combination, region], convention) for region in regions}
         for combination in combinations
     }
     return {

@@ -83,6 +83,7 @@ def predict(
     cases: Sequence[RawCase],
     output: Path,
     *,
+    overlap: float = 0.5,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Result]:
@@ -92,6 +93,7 @@ def predict(
         model: what predicts.
         cases: from ``find_inputs``; labels, if any, are not read.
         output: folder of the label maps, ``<case>.nii.gz``.
+        overlap: of neighbouring windows, a share of their size.
         overwrite: predict again what is there; otherwise it is skipped and said.
         progress: is told each case.
 
@@ -109,7 +111,7 @@ def predict(
         else:
             target.unlink(missing_ok=True)
             try:
-                results.append(_predict_one(model, raw, target))
+                results.append(_predict_one(model, raw, target, overlap))
             except ProblemsError as error:
                 problems += error.problems
         progress.advance(raw.case)
@@ -121,7 +123,7 @@ def predict(
     return results
 
 
-def _predict_one(model: TrainedModel, raw: RawCase, target: Path) -> Result:
+def _predict_one(model: TrainedModel, raw: RawCase, target: Path, overlap: float) -> Result:
     case = prepare(
         replace(raw, label=None),
         model.description,
@@ -133,6 +135,7 @@ def _predict_one(model: TrainedModel, raw: RawCase, target: Path) -> Result:
         {name: image.z for name, image in case.images.items()},
         {name: image.statistics.background for name, image in case.images.items()},
         [combination],
+        overlap=overlap,
     )[combination]
     classes = case.trail.to_file(case.trail.uncrop(case.trail.labels_in_box(probabilities)))
     write_label_map(target, _values(classes, model), case.like)

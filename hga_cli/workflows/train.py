@@ -6,7 +6,6 @@ import platform
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -103,9 +102,7 @@ def train(plan: Plan, run: RunFolder, *, resume: bool = False, progress: Progres
         for line in _introduction(plan, training):
             progress.say(line)
             run.log(line)
-        patches = Patches(
-            plan.store, plan.sampler, plan.config.data, plan.config.augmentation, seed=plan.config.seed
-        )
+        patches = Patches(plan.store, plan.sampler, plan.config.data, plan.config.augmentation, seed=plan.config.seed)
         fit(training, patches, run, _about_model(plan), progress)
         run.write_about(_about_run(plan, FINISHED))
     finally:
@@ -185,9 +182,11 @@ def _introduction(plan: Plan, training: Training) -> list[str]:
     parameters = sum(parameter.numel() for parameter in training.model.parameters())
     combinations = ", ".join(f"{combination_name(key)} {count}" for key, count in sorted(counts.items()))
     return [
-        f"{len(plan.available)} training cases of split '{config.data.split}', imbalance table: {config.data.imbalance}",
+        f"{len(plan.available)} training cases of split '{config.data.split}', "
+        f"imbalance table: {config.data.imbalance}",
         f"cases per modality: {owned}; per combination: {combinations}",
-        f"method {config.method.name}, backbone {config.network.backbone} with {parameters:,} parameters on {plan.device}",
+        f"method {config.method.name}, backbone {config.network.backbone} with {parameters:,} parameters "
+        f"on {plan.device}",
         f"{config.optim.epochs} epochs of {iterations} steps, patch {'x'.join(map(str, config.data.patch))}, "
         f"precision {config.optim.precision}" + (f"; continues at step {training.step}" if training.step else ""),
     ]

@@ -82,7 +82,8 @@ def save_table(store: Path, table: ImbalanceTable) -> bool:
 def read_entries(text: str) -> dict[str, CaseEntry]:
     """Read the list of cases."""
     return {
-        case: CaseEntry(**{key: tuples(value) for key, value in tree.items()}) for case, tree in json.loads(text).items()
+        case: CaseEntry(**{key: tuples(value) for key, value in tree.items()})
+        for case, tree in json.loads(text).items()
     }
 
 

@@ -53,7 +53,9 @@ class Store:
         missing = sorted(set(self.expected) - set(self.cases))
         if missing:
             shown = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
-            message = f"store '{self.path}' is not finished: {len(missing)} of {len(self.expected)} cases lack ({shown})"
+            message = (
+                f"store '{self.path}' is not finished: {len(missing)} of {len(self.expected)} cases lack ({shown})"
+            )
             raise DataError(message, hint="run 'hga preprocess' again; it does only what is missing")
 
     def split(self, name: str | None) -> Split:
