@@ -19,10 +19,10 @@ EXAMPLES = (
 @reporting_errors
 def run(
     run_name: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="Run, by name or folder [default: the latest finished].")
+        str | None, typer.Argument(metavar="RUN", help="Run, by name or folder (default: the latest finished).")
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME|STORE", help="Another store [default: the one of the run].")
+        str | None, typer.Option(metavar="NAME|STORE", help="Another store (default: the one of the run).")
     ] = None,
     split: Annotated[
         str, typer.Option(metavar="PART|NAME/PART", help="train, val or test of the split of the run, or of another.")
@@ -30,12 +30,12 @@ def run(
     combinations: Annotated[str, typer.Option(metavar="all|A+B,C", help="Combinations to score.")] = "all",
     scoring: Annotated[
         str | None,
-        typer.Option("--convention", help="What empty structures score: hga, brats, diagonal, exclude [default: hga]."),
+        typer.Option("--convention", help="What empty structures score: hga, brats, diagonal, exclude (default: hga)."),
     ] = None,
     gpu: options.Gpu = None,
     device: options.Device = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of metrics.json and .csv [default: the run].")
+        Path | None, typer.Option("--output", "-o", help="Folder of metrics.json and .csv (default: the run).")
     ] = None,
     data_dir: options.DataDir = options.DATA_DIR,
     config: options.ConfigFile = None,

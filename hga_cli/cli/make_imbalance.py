@@ -23,14 +23,14 @@ def run(
     rule: Annotated[
         Literal["expected", "bernoulli"] | None,
         typer.Option(
-            help="Blocks of expected size (published), or each modality drawn on its own [default: expected]."
+            help="Blocks of expected size (published), or each modality drawn on its own (default: expected)."
         ),
     ] = None,
     unit: Annotated[
-        Literal["subject", "case"] | None, typer.Option(help="What misses together [default: subject].")
+        Literal["subject", "case"] | None, typer.Option(help="What misses together (default: subject).")
     ] = None,
     split: options.SplitName = None,
-    name: Annotated[str | None, typer.Option(help="Name of the table [default: made from the rates].")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the table (default: made from the rates).")] = None,
     seed: options.Seed = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,

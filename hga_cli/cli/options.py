@@ -31,9 +31,9 @@ StoreName = Annotated[
     str, typer.Option("--dataset", metavar="NAME|STORE", help="Name below --data-dir, or folder of a store.")
 ]
 SplitName = Annotated[
-    str | None, typer.Option("--split", metavar="NAME", help="Split [default: the only one of the store].")
+    str | None, typer.Option("--split", metavar="NAME", help="Split (default: the only one of the store).")
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random [default: 1037].")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random (default: 1037).")]
 Gpu = Annotated[str | None, typer.Option("--gpu", metavar="N", help="Number of the GPU.", rich_help_panel=MODEL)]
 Device = Annotated[
     str | None,
@@ -41,7 +41,7 @@ Device = Annotated[
         "--device",
         envvar="HGA_DEVICE",
         metavar="auto|cpu|cuda[:N]|mps",
-        help="Where to compute [default: auto].",
+        help="Where to compute (default: auto).",
         rich_help_panel=MODEL,
     ),
 ]

@@ -25,7 +25,7 @@ def run(
         typer.Option(
             "--run",
             metavar="RUN",
-            help="Run, by name or folder [default: the latest finished].",
+            help="Run, by name or folder (default: the latest finished).",
             rich_help_panel=options.MODEL,
         ),
     ] = None,

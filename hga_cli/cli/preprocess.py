@@ -8,6 +8,9 @@ import typer
 from hga_cli.cli import options
 from hga_cli.cli.output import Terminal, problem_table, reporting_errors, table
 from hga_cli.cli.values import numbers, part_of
+from hga_cli.core.catalog import shipped
+
+DATASETS = ", ".join(shipped("data/descriptions"))
 
 EXAMPLES = (
     "Examples:  hga preprocess raw/brats --dataset brats;  "
@@ -19,17 +22,19 @@ EXAMPLES = (
 @reporting_errors
 def run(
     raw_dir: Annotated[Path, typer.Argument(help="Folder that holds the cases, at any depth.")],
-    dataset: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="What the data set is.")] = "brats",
+    dataset: Annotated[
+        str, typer.Option(metavar="NAME|FILE.toml", help=f"What the data set is: {DATASETS}, or your own file.")
+    ] = "brats",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the store [default: data/NAME].")
+        Path | None, typer.Option("--output", "-o", help="Folder of the store (default: data/NAME).")
     ] = None,
     spacing: Annotated[
         str | None, typer.Option(metavar="X,Y,Z", help="Resample to this voxel size in mm (R, A, S).")
     ] = None,
     on_problem: Annotated[
-        Literal["stop", "skip"] | None, typer.Option(help="Stop at bad cases, or leave them out [default: stop].")
+        Literal["stop", "skip"] | None, typer.Option(help="Stop at bad cases, or leave them out (default: stop).")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes [default: one per core].")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one per core).")] = None,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Do only part I of N.")] = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,

@@ -15,9 +15,9 @@ EXAMPLES = "Examples:  hga split --dataset brats;  hga split --dataset brats --r
 def run(
     dataset: options.StoreName,
     ratios: Annotated[
-        str | None, typer.Option(metavar="TRAIN,VAL,TEST", help="Shares of the subjects [default: 0.7,0.1,0.2].")
+        str | None, typer.Option(metavar="TRAIN,VAL,TEST", help="Shares of the subjects (default: 0.7,0.1,0.2).")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the split [default: default].")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the split (default: default).")] = None,
     seed: options.Seed = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,

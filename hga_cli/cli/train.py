@@ -6,6 +6,10 @@ import typer
 
 from hga_cli.cli import options
 from hga_cli.cli.output import Terminal, reporting_errors
+from hga_cli.core.catalog import BACKBONES, BALANCERS, shipped
+
+METHODS, RECIPES = (", ".join(shipped(f"presets/{folder}")) for folder in ("methods", "recipes"))
+BACKBONE_NAMES, BALANCER_NAMES = ", ".join(BACKBONES.entries), ", ".join(BALANCERS.entries)
 
 EXAMPLES = (
     "Examples:  hga train --dataset brats --preset quick --device cpu;  "
@@ -22,20 +26,21 @@ def run(
     split: options.SplitName = None,
     imbalance: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Imbalance table, or none [default: the only one of the store, if any]."),
+        typer.Option(metavar="NAME", help="Imbalance table, or none (default: the only one of the store, if any)."),
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="What is trained towards: hga, joint [default: hga].", rich_help_panel=options.MODEL),
+        typer.Option(help=f"What is trained towards: {METHODS} (default: hga).", rich_help_panel=options.MODEL),
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Network: unet [default: unet].", rich_help_panel=options.MODEL)
+        str | None, typer.Option(help=f"Network: {BACKBONE_NAMES} (default: unet).", rich_help_panel=options.MODEL)
     ] = None,
     balancer: Annotated[
-        str | None, typer.Option(help="How tasks are merged: equal [default: equal].", rich_help_panel=options.MODEL)
+        str | None,
+        typer.Option(help=f"How tasks are merged: {BALANCER_NAMES} (default: equal).", rich_help_panel=options.MODEL),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Recipe for everything else: quick, brats.", rich_help_panel=options.MODEL)
+        str | None, typer.Option(help=f"Recipe for everything else: {RECIPES}.", rich_help_panel=options.MODEL)
     ] = None,
     gpu: options.Gpu = None,
     device: options.Device = None,
@@ -43,7 +48,7 @@ def run(
     iterations: Annotated[int | None, typer.Option(min=1, help="Steps in an epoch.")] = None,
     seed: options.Seed = None,
     run_name: Annotated[
-        str | None, typer.Option("--run", metavar="NAME", help="Name of the run [default: data set, method, time].")
+        str | None, typer.Option("--run", metavar="NAME", help="Name of the run (default: data set, method, time).")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue --run, or the latest run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run of this name.")] = False,
