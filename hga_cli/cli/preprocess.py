@@ -35,6 +35,9 @@ def run(
         Literal["stop", "skip"] | None, typer.Option(help="Stop at bad cases, or leave them out (default: stop).")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes (default: one per core).")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Drop cases of the store that RAW_DIR does not have.")
+    ] = False,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Do only part I of N.")] = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
@@ -66,6 +69,7 @@ def run(
         output or data_dir / description.name,
         settings,
         shard=Shard(index=part[0], count=part[1]) if part else None,
+        overwrite=overwrite,
         progress=terminal,
     )
     document = {

@@ -104,7 +104,7 @@ def new_run(runs_dir: Path, name: str, *, overwrite: bool) -> RunFolder:
 
     Raises:
         UsageError: the name is not a plain file name.
-        DataError: the folder exists and is not empty (with ``overwrite``: and is no run).
+        DataError: the folder exists and is not empty (with ``overwrite``: and is no run, or one that still trains).
     """
     run = RunFolder(runs_dir / _plain(name))
     if run.path.exists() and any(run.path.iterdir()):
@@ -114,6 +114,7 @@ def new_run(runs_dir: Path, name: str, *, overwrite: bool) -> RunFolder:
                 message, hint="continue it with --resume, replace it with --overwrite, or choose --run NAME"
             )
         run.about()
+        run.lock().release()
         shutil.rmtree(run.path)
     run.path.mkdir(parents=True, exist_ok=True)
     return run

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
-from hga_cli.core.errors import Problem, ProblemsError
+from hga_cli.core.errors import DataError, Problem, ProblemsError
 from hga_cli.core.progress import Progress, Silent
 from hga_cli.core.settings import Preprocess
 from hga_cli.data.description import LABEL, Description, as_tree
 from hga_cli.data.discovery import Findings, RawCase, discover, require_clean
 from hga_cli.data.prepare import prepare
-from hga_cli.data.store import stored_fingerprint, update_index, write_case
+from hga_cli.data.store import Store, stored_fingerprint, update_index, write_case
 from hga_cli.imaging.volume import file_digest
 
 
@@ -55,6 +55,7 @@ def preprocess(
     settings: Preprocess,
     *,
     shard: Shard | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Prepare every case of a raw folder and write the store.
@@ -65,37 +66,54 @@ def preprocess(
         store: folder of the store; made if needed.
         settings: spacing, processes, what a problem does.
         shard: only this part of the cases (other processes or machines do the others).
+        overwrite: drop cases of the store that the raw folder does not have.
         progress: is told each case.
 
     Raises:
         ProblemsError: something is wrong and ``settings.on_problem`` is "stop". Problems that file names show stop
             before anything is written; those found inside files leave the sound cases in the store.
-        DataError: the folder is absent or holds no case.
+        DataError: the folder is absent or holds no case, or the store has cases that it does not have.
     """
     progress = progress or Silent()
     findings = discover(raw, description, need_label=True)
     if settings.on_problem == "stop":
         require_clean(findings, raw)
+    if not overwrite:
+        _require_same_cases(store, raw, findings)
     mine = findings.cases[shard.index - 1 :: shard.count] if shard else findings.cases
     done = list(_all(mine, description, store, settings, progress))
     bad = [problem for result in done for problem in result.problems]
-    if bad and settings.on_problem == "skip":
-        skipped = {problem.case for problem in bad}
-        findings = Findings(
-            cases=[case for case in findings.cases if case.case not in skipped], problems=[*findings.problems, *bad]
-        )
-    update_index(store, description, [case.case for case in findings.cases], settings.spacing)
+    skipped = {problem.case for problem in bad} if settings.on_problem == "skip" else set()
+    update_index(
+        store,
+        description,
+        found=[case.case for case in findings.cases],
+        examined=[case.case for case in mine],
+        skipped=sorted(skipped),
+        spacing=settings.spacing,
+    )
     if bad and settings.on_problem == "stop":
         message = f"{len({problem.case for problem in bad})} of {len(mine)} cases of '{raw}' cannot be used"
         raise ProblemsError(message, bad, hint="repair them and run again, or leave them out: --on-problem skip")
     return Report(
         store=store,
-        cases=[case.case for case in findings.cases],
+        cases=[case.case for case in findings.cases if case.case not in skipped],
         written=sorted(result.case for result in done if result.written),
         unchanged=sorted(result.case for result in done if not result.written and not result.problems),
-        problems=findings.problems,
+        problems=[*findings.problems, *bad],
         warnings={result.case: list(result.warnings) for result in done if result.warnings},
     )
+
+
+def _require_same_cases(store: Path, raw: Path, findings: Findings) -> None:
+    if not (store / "store.h5").exists():
+        return
+    known = {case.case for case in findings.cases} | {problem.case for problem in findings.problems}
+    lost = sorted(set(Store(store).cases) - known)
+    if lost:
+        message = f"store '{store}' has {len(lost)} cases that '{raw}' does not have: {', '.join(lost[:5])}"
+        hint = "choose another store with -o, name the folder above both, or drop those cases with --overwrite"
+        raise DataError(message, hint=hint)
 
 
 def _all(

@@ -179,11 +179,14 @@ def _introduction(plan: Plan, training: Training) -> list[str]:
     config, iterations = plan.config, plan.config.optim.iterations
     counts = Counter(plan.available.values())
     owned = ", ".join(f"{name} {sum(name in has for has in plan.available.values())}" for name in plan.store.modalities)
+    split = plan.store.split(config.data.split)
+    outside = len(set(plan.store.cases) - {*split.train, *split.val, *split.test})
     parameters = sum(parameter.numel() for parameter in training.model.parameters())
     combinations = ", ".join(f"{combination_name(key)} {count}" for key, count in sorted(counts.items()))
     return [
         f"{len(plan.available)} training cases of split '{config.data.split}', "
-        f"imbalance table: {config.data.imbalance}",
+        f"imbalance table: {config.data.imbalance}"
+        + (f"; {outside} cases of the store are in no part of the split" if outside else ""),
         f"cases per modality: {owned}; per combination: {combinations}",
         f"method {config.method.name}, backbone {config.network.backbone} with {parameters:,} parameters "
         f"on {plan.device}",

@@ -19,12 +19,16 @@ A case file MUST have
   canonical orientation: what predictions are scored against;
 * a data set ``foreground/<class index>`` (n, 3) int32 for each class in the label: up to 1000 of its voxels.
 
-The index MUST have attributes ``format`` = "hga-store", ``version`` = 1, ``description`` (JSON), ``spacing``
-(JSON, mm that cases were resampled to, or null), ``cases`` (JSON:
-case -> subject, modalities, shape, spacing in mm, label_values), ``expected`` (JSON list of the cases that were found
-in the raw folder and not skipped) and groups ``splits/<name>`` (data sets train, val, test of text) and
-``imbalance/<name>`` (data sets ``cases`` (N) text, ``modalities`` (M) text, ``available`` (N, M) bool). It MAY have
-external links ``links/<case>`` to the case files.
+The index MUST have
+
+* attributes ``format`` = "hga-store", ``version`` = 1, ``description`` (JSON), ``spacing`` (JSON, mm that cases were
+  resampled to, or null), ``cases`` (JSON, case -> subject, modalities, shape, spacing in mm, label_values),
+  ``expected`` (JSON list of the cases that were found in the raw folder and not skipped) and ``skipped`` (JSON list of
+  those left out on purpose);
+* groups ``splits/<name>`` with data sets ``train``, ``val``, ``test`` (text) and ``imbalance/<name>`` with data sets
+  ``cases`` (N) text, ``modalities`` (M) text, ``available`` (N, M) bool; each with an attribute ``about`` (JSON).
+
+It MAY have external links ``links/<case>`` to the case files.
 
 Data sets are chunked and lzf-compressed. Integer images are stored as they are, so nothing is lost; others are
 quantised to 65535 steps between minimum and maximum. Files are written under a temporary name and renamed, so a case

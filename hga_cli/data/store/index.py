@@ -35,22 +35,34 @@ class CaseEntry:
 
 
 def update_index(
-    store: Path, description: Description, expected: Sequence[str], spacing: Sequence[float] | None
+    store: Path,
+    description: Description,
+    *,
+    found: Sequence[str],
+    examined: Sequence[str],
+    skipped: Sequence[str],
+    spacing: Sequence[float] | None,
 ) -> None:
     """Rebuild the list of cases from the case files; splits and tables stay.
 
     Args:
         store: folder of the store; made if needed.
         description: what the data set is.
-        expected: every case that belongs into the store.
+        found: every usable case of the raw folder.
+        examined: those this process looked into (other shards look into the others).
+        skipped: those of them that are left out on purpose.
         spacing: mm that cases were resampled to; None: each kept its own.
     """
 
     def change(file: h5py.File) -> None:
-        entries = {case: asdict(_scan(store, case)) for case in sorted(expected) if case_path(store, case).exists()}
+        elsewhere = set(json.loads(file.attrs.get("skipped", "[]"))) - set(examined)
+        left_out = sorted(elsewhere | set(skipped))
+        expected = sorted(set(found) - set(left_out))
+        entries = {case: asdict(_scan(store, case)) for case in expected if case_path(store, case).exists()}
         file.attrs["description"] = json.dumps(as_tree(description))
         file.attrs["spacing"] = json.dumps(spacing)
-        file.attrs["expected"] = json.dumps(sorted(expected))
+        file.attrs["expected"] = json.dumps(expected)
+        file.attrs["skipped"] = json.dumps(left_out)
         file.attrs["cases"] = json.dumps(entries)
         if "links" in file:
             del file["links"]

@@ -62,9 +62,11 @@ class Store:
         """Return a split by name; None means the only one.
 
         Raises:
-            DataError: no such split, none at all, or several and no name.
+            DataError: no such split, none at all, several and no name, or one whose cases are not all here.
         """
-        return self._chosen(self.splits, name, "split", "hga split")
+        split = self._chosen(self.splits, name, "split", "hga split")
+        self._require_cases([*split.train, *split.val, *split.test], f"split '{split.name}'")
+        return split
 
     def table(self, name: str | None) -> ImbalanceTable | None:
         """Return an imbalance table by name; None means the only one (or none at all), "none" none.
@@ -113,6 +115,12 @@ class Store:
 
     def _open(self, case: str) -> Any:
         return open_checked(case_path(self.path, case), CASE)
+
+    def _require_cases(self, cases: Sequence[str], what: str) -> None:
+        gone = sorted(set(cases) - set(self.cases))
+        if gone:
+            message = f"{what} of store '{self.path}' names cases that are not in the store: {', '.join(gone[:5])}"
+            raise DataError(message, hint="preprocess them again, or make another split: hga split --name NAME")
 
     def _chosen(self, items: Mapping[str, Item], name: str | None, kind: str, command: str) -> Item:
         if not items:
