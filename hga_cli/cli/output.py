@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from hga_cli.core.atomic import to_json
-from hga_cli.core.errors import HgaError, Problem, ProblemsError
+from hga_cli.core.errors import DataError, HgaError, Problem, ProblemsError
 
 Parameters = ParamSpec("Parameters")
 
@@ -125,6 +125,16 @@ def _reported(*, debug: bool, as_json: bool) -> Iterator[None]:
             console.print(traceback.format_exc(), markup=False, highlight=False)
         _tell(error, console, as_json=as_json)
         raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        if debug:
+            console.print(traceback.format_exc(), markup=False, highlight=False)
+        message = f"'{error.filename}': {error.strerror}" if error.filename else str(error)
+        _tell(
+            DataError(message, hint="check that the folder exists, may be written, and has room"),
+            console,
+            as_json=False,
+        )
+        raise typer.Exit(DataError.exit_code) from None
     except KeyboardInterrupt:
         console.print("interrupted; what was finished is kept ('hga train --resume' continues a training)")
         raise typer.Exit(130) from None

@@ -54,7 +54,9 @@ def run(
 
     folder = find_run(runs_dir, run_name, finished=True)
     model = load_model(folder.last, choose_device(device, gpu))
-    cases = find_inputs(inputs, model, modalities.split(",") if modalities else ())
+    cases = find_inputs(
+        inputs, model, [name.strip() for name in modalities.split(",")] if modalities is not None else ()
+    )
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     settings = resolve(file=config or folder.config_file, assignments=assignments or []).evaluation
     terminal.detail(f"settings: {settings}")

@@ -64,11 +64,15 @@ def run(
     """Train on what each patient really has; what is absent is neither read nor encoded."""
     del debug
     from hga_cli.core.config import resolve
+    from hga_cli.core.errors import UsageError
     from hga_cli.core.run_folder import find_run, fresh_name, new_run
     from hga_cli.engine.devices import choose_device
     from hga_cli.workflows.stores import store_of
     from hga_cli.workflows.train import plan, train
 
+    if resume and overwrite:
+        message = "--resume and --overwrite contradict each other"
+        raise UsageError(message, hint="--resume continues a run, --overwrite replaces it; give one of them")
     flags = {
         "data.split": split,
         "data.imbalance": imbalance,
@@ -85,8 +89,9 @@ def run(
     )
     store = store_of(dataset, data_dir, old)
     planned = plan(store, settings, choose_device(device, gpu))
-    start = f"{store.path.name}-{settings.method.name}"
-    folder = old or new_run(runs_dir, run_name or fresh_name(runs_dir, start), overwrite=overwrite)
+    if run_name is None:
+        run_name = fresh_name(runs_dir, f"{store.path.name}-{settings.method.name}")
+    folder = old or new_run(runs_dir, run_name, overwrite=overwrite)
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     terminal.detail(f"settings: {settings}")
     terminal.say(f"run folder {folder.path}")

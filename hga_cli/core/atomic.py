@@ -13,11 +13,11 @@ from typing import Any
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` if the block succeeds, remove it if not.
 
-    The temporary name keeps the suffixes of ``path`` (writers choose the format by them), starts with a dot and is
+    The temporary name keeps the end of ``path`` (writers choose the format by them), starts with a dot and is
     unique, so that several processes may write the same file; the last one wins with a whole file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.{path.name}")
+    temporary = path.with_name(f".{uuid.uuid4().hex}.{path.name[-32:]}")
     try:
         yield temporary
         with temporary.open("rb+") as file:

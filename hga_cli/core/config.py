@@ -38,26 +38,33 @@ def resolve(
 
     Raises:
         ConfigError: an unknown key or preset, or a value that does not fit.
-        UsageError: an assignment that cannot be read.
+        UsageError: an assignment that cannot be read, or the value of a flag does not fit.
     """
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
     layers = [
         _shipped_tree("recipes", recipe) if recipe else {},
         _file_tree(file) if file else {},
         _assigned(assignments),
-        _nested({key: value for key, value in (flags or {}).items() if value is not None}),
+        _nested(given),
     ]
-    names = [layer["method"]["name"] for layer in layers if "name" in layer.get("method", {})]
+    sections = [layer["method"] for layer in layers if isinstance(layer.get("method"), dict)]
+    names = [str(section["name"]) for section in sections if "name" in section]
     tree = _shipped_tree("methods", names[-1] if names else Config().method.name)
     for layer in layers:
         tree = merged(tree, layer)
-    return build(tree)
+    return build(tree, flags=given)
 
 
-def build(tree: Tree) -> Config:
+def build(tree: Tree, *, flags: Iterable[str] = ()) -> Config:
     """Check a tree of plain values and return it as a ``Config``.
+
+    Args:
+        tree: section by section.
+        flags: dotted names whose values the user typed as flags.
 
     Raises:
         ConfigError: says which key, what was expected and what was found.
+        UsageError: the same, where the value came from a flag.
     """
     try:
         return TypeAdapter(Config).validate_python(tree)
@@ -68,7 +75,10 @@ def build(tree: Tree) -> Config:
             message = f"no setting called '{key}'"
             raise ConfigError(message, hint=suggestion(str(first["loc"][-1]), _known_keys(first["loc"][:-1]))) from None
         message = f"setting '{key}': {first['msg'].lower()}, found {first['input']!r}"
-        raise ConfigError(message, hint=f"change '{key}' in the file, in --set or in the flag") from None
+        is_share = 1 in (first.get("ctx", {}).get(bound) for bound in ("le", "lt"))
+        hint = "write shares, 0.2 for 20 %" if is_share else f"change '{key}' in the file, in --set or in the flag"
+        kind = UsageError if any(f"{key}.".startswith(f"{flag}.") for flag in flags) else ConfigError
+        raise kind(message, hint=hint) from None
 
 
 def dump(config: Config) -> Tree:

@@ -49,13 +49,18 @@ class RunFolder:
         """Read ``run.json``.
 
         Raises:
-            DataError: this is no run folder.
+            DataError: this is no run folder, or ``run.json`` is not one of ours.
         """
         try:
-            about: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            about = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             message = f"'{self.path}' is no run folder: it has no run.json"
             raise DataError(message, hint="name a folder that 'hga train' made") from None
+        except ValueError:
+            about = None
+        if not isinstance(about, dict) or "status" not in about:
+            message = f"'{self.path / 'run.json'}' is damaged, or was not made by 'hga train'"
+            raise DataError(message, hint="move that folder elsewhere")
         return about
 
     def write_about(self, about: dict[str, Any]) -> None:
@@ -81,7 +86,7 @@ class RunFolder:
         path = self.path / "journal.jsonl"
         if path.exists():
             lines = path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if line.endswith("}") and json.loads(line)["epoch"] < epoch]
+            kept = [line for line in lines if _epoch_of(line) < epoch]
             write_text(path, "".join(f"{line}\n" for line in kept))
 
     def lock(self) -> FileLock:
@@ -107,7 +112,7 @@ def new_run(runs_dir: Path, name: str, *, overwrite: bool) -> RunFolder:
         DataError: the folder exists and is not empty (with ``overwrite``: and is no run, or one that still trains).
     """
     run = RunFolder(runs_dir / _plain(name))
-    if run.path.exists() and any(run.path.iterdir()):
+    if run.path.is_file() or (run.path.exists() and any(run.path.iterdir())):
         if not overwrite:
             message = f"run '{name}' exists in '{runs_dir}'"
             raise DataError(
@@ -149,12 +154,20 @@ def find_run(runs_dir: Path, name: str | None, *, finished: bool) -> RunFolder:
 
 def fresh_name(runs_dir: Path, start: str) -> str:
     """Return ``start`` and the date and time, not used yet in ``runs_dir``."""
-    name = f"{start}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = dated = f"{start}-{datetime.now():%Y%m%d-%H%M%S}"
     number = 2
     while (runs_dir / name).exists():
-        name = f"{name.rsplit('_', 1)[0]}_{number}"
+        name = f"{dated}_{number}"
         number += 1
     return name
+
+
+def _epoch_of(line: str) -> float:
+    """Return the epoch of a line of the journal; infinity for one that was cut off by a kill."""
+    try:
+        return float(json.loads(line)["epoch"])
+    except json.JSONDecodeError:
+        return float("inf")
 
 
 def _plain(name: str) -> str:

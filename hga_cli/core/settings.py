@@ -16,6 +16,7 @@ Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Spacing = tuple[Positive, Positive, Positive]
 PlainName = Annotated[str, Field(pattern=r"^[^\W_][\w.+-]*$", max_length=100)]
 
@@ -39,7 +40,7 @@ class Split:
     name: PlainName = "default"
     ratios: tuple[Share, Share, Share] = (0.7, 0.1, 0.2)
     """Shares of the subjects for training, validation and test; their sum is 1."""
-    seed: int = 1037
+    seed: Seed = 1037
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -54,7 +55,7 @@ class Imbalance:
     """expected: the published procedure, blocks of expected size; bernoulli: every modality drawn on its own."""
     unit: Literal["subject", "case"] = "subject"
     """What is drawn together: all cases of a subject miss the same modalities, or each case on its own."""
-    seed: int = 1037
+    seed: Seed = 1037
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -192,7 +193,7 @@ class Evaluation:
 class Config:
     """All settings. Each command reads its own sections."""
 
-    seed: int = 1037
+    seed: Seed = 1037
     """Seed of training: weights, order, patches, augmentation."""
     preprocess: Preprocess = Field(default_factory=Preprocess)
     split: Split = Field(default_factory=Split)

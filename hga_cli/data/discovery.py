@@ -67,7 +67,7 @@ def group(volumes: Iterable[Path], description: Description, *, need_label: bool
             leftover.append(path)
         else:
             role, before = match
-            found[path.parent, before or path.parent.name][role].append(path)
+            found[path.parent, before or _folder_name(path.parent)][role].append(path)
     problems = [_leftover(path, case, description) for path in leftover for case in _cases_beside(path, found)]
     problems += _repeated_ids(found)
     cases = []
@@ -102,6 +102,11 @@ def require_clean(findings: Findings, root: Path) -> None:
     if findings.problems:
         message = f"'{root}': {len(findings.problems)} problems, nothing was written"
         raise ProblemsError(message, findings.problems, hint="repair them, or leave those cases out: --on-problem skip")
+
+
+def _folder_name(folder: Path) -> str:
+    """Return the name of a folder, also where it was given as ``.`` or ``..``."""
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name
 
 
 def _cases_beside(path: Path, found: Iterable[tuple[Path, str]]) -> list[str]:

@@ -119,7 +119,7 @@ def load(patches: Patches, first: int, last: int, *, workers: int) -> Iterator[B
 def _leave_signals_to_the_parent(worker: int) -> None:
     del worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:

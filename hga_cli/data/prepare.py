@@ -20,6 +20,8 @@ from hga_cli.imaging.volume import Volume, integers, read_channels, read_volume
 
 GRID_TOLERANCE = 0.01
 """Grids count as one while no corner is further off than this, in voxels (of the smallest edge)."""
+MANY_VALUES = 20
+"""A label map with more undeclared values is probably an image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +187,11 @@ def _classes(raw: RawCase, volume: Volume, description: Description) -> tuple[ND
     except DataError as error:
         raise ProblemsError(error.message, [_label_problem(raw, error.message)]) from None
     found = {int(value) for value in np.unique(numbers)} - {0}
+    unknown = sorted(found - {value for entry in description.labels for value in entry.values})
+    if unknown:
+        text = f"holds {_few(unknown)}, which no label of '{description.name}' declares"
+        text += "; is this an image?" if len(unknown) > MANY_VALUES else ""
+        raise ProblemsError(text, [_label_problem(raw, text)])
     classes = np.zeros(numbers.shape, np.uint8)
     values: dict[str, int] = {}
     for index, entry in enumerate(description.labels, start=1):
@@ -195,10 +202,6 @@ def _classes(raw: RawCase, volume: Volume, description: Description) -> tuple[ND
         for value in here:
             classes[numbers == value] = index
             values[entry.name] = value
-    unknown = sorted(found - {value for entry in description.labels for value in entry.values})
-    if unknown:
-        text = f"holds {_few(unknown)}, which no label of '{description.name}' declares"
-        raise ProblemsError(text, [_label_problem(raw, text)])
     return to_canonical(classes, volume.affine), values
 
 

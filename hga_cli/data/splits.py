@@ -39,11 +39,11 @@ def make_split(subjects: Mapping[str, str], *, name: str, ratios: tuple[float, f
         seed: of the shuffle.
 
     Raises:
-        UsageError: the ratios do not add up to 1.
+        UsageError: the ratios do not add up to 1, or one is below 0.
         DataError: a part that should have subjects would get none, or a subject would be in two parts.
     """
-    if not math.isclose(sum(ratios), 1, abs_tol=1e-6):
-        message = f"the ratios {_list(ratios)} add up to {sum(ratios):g}, expected 1"
+    if min(ratios) < 0 or not math.isclose(sum(ratios), 1, abs_tol=1e-6):
+        message = f"the ratios {_list(ratios)} add up to {sum(ratios):g}, expected 1 and none below 0"
         raise UsageError(message, hint="write shares, 0.2 for 20 %, for example --ratios 0.7,0.1,0.2")
     cases_of: dict[str, list[str]] = defaultdict(list)
     for case, subject in subjects.items():
@@ -83,7 +83,7 @@ def _counts(total: int, ratios: tuple[float, float, float]) -> list[int]:
         counts[part] += 1
     excess = sum(counts) - total
     counts[counts.index(max(counts))] -= excess
-    if min(count for count, share in zip(counts, exact, strict=True) if share > 0) < 1:
+    if min(count for count, share in zip(counts, ratios, strict=True) if share > 0) < 1:
         message = f"{total} subjects are too few for the ratios {_list(ratios)}: a part would be empty"
         raise DataError(message, hint="add subjects, or set the share of that part to 0")
     return counts

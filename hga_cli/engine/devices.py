@@ -4,6 +4,8 @@ import torch
 
 from hga_cli.core.errors import SetupError, UsageError
 
+TYPES = ("cpu", "cuda", "mps")
+
 
 def choose_device(device: str | None, gpu: str | None) -> torch.device:
     """Return the device asked for.
@@ -24,13 +26,15 @@ def choose_device(device: str | None, gpu: str | None) -> torch.device:
             message = f"--gpu {gpu} and --device {device} contradict each other"
             raise UsageError(message, hint="give one of them")
         device = f"cuda:{gpu}"
-    if device in (None, "auto"):
+    if device is None or device == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
-        chosen = torch.device(device or "cpu")
+        chosen = torch.device(device)
     except RuntimeError:
+        chosen = None
+    if chosen is None or chosen.type not in TYPES:
         message = f"no device called '{device}'"
-        raise UsageError(message, hint="known: auto, cpu, cuda, cuda:0, mps") from None
+        raise UsageError(message, hint="known: auto, cpu, cuda, cuda:0, mps")
     count = torch.cuda.device_count()
     if chosen.type == "cuda" and (chosen.index or 0) >= count:
         message = f"device '{device}' is not there: this machine shows {count} GPUs to torch"

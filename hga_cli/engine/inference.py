@@ -89,7 +89,8 @@ def predict_combinations(
     names = [name for name in model.modalities if name in images]
     window = (*model.config.data.patch, 1)[:3]
     shape = images[names[0]].shape
-    padding = [(0, max(0, edge - size)) for edge, size in zip(window, shape, strict=True)]
+    room = [max(0, edge - size) for edge, size in zip(window, shape, strict=True)]
+    padding = [(number - number // 2, number // 2) for number in room]
     padded = [np.pad(images[name], padding, constant_values=backgrounds[name]) for name in names]
     stacked = torch.from_numpy(np.stack(padded))[None]
 
@@ -106,7 +107,7 @@ def predict_combinations(
         sw_device=model.device,
         device=torch.device("cpu"),
     )
-    inside = (slice(None), *(slice(0, size) for size in shape))
+    inside = (slice(None), *(slice(start, start + size) for (start, _), size in zip(padding, shape, strict=True)))
     parts: Any = stitched if isinstance(stitched, tuple) else (stitched,)
     return {combination: part[0].numpy()[inside] for combination, part in zip(combinations, parts, strict=True)}
 

@@ -36,7 +36,8 @@ def resample_channels(channels: NDArray[np.float32], shape: Shape) -> NDArray[np
     if channels.shape[1:] == shape:
         return channels
     stacked = np.ascontiguousarray(np.moveaxis(channels, 0, -1))
-    return np.moveaxis(_linear(stacked, shape, is_vector=True), -1, 0)
+    resampled = _linear(stacked, shape, is_vector=True).reshape(*shape, len(channels))
+    return np.moveaxis(resampled, -1, 0)
 
 
 def resample_labels(labels: NDArray[Any], shape: Shape) -> NDArray[np.uint8]:

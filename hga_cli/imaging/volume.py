@@ -15,6 +15,7 @@ import nibabel
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from hga_cli.core.atomic import replacing
@@ -57,11 +58,11 @@ def read_volume(path: Path) -> Volume:
     """Read a 3D volume; trailing axes of length one are dropped.
 
     Raises:
-        DataError: no NIfTI file, damaged, no numbers (RGB, complex), or a true fourth axis.
+        DataError: no NIfTI file, damaged, no numbers (RGB, complex), a true fourth axis, or fewer than three.
     """
     image, digest = _open(path)
     volume = Volume(path=path, data=_values(image, path), affine=image.affine, header=image.header, digest=digest)
-    if volume.data.ndim > 3:
+    if volume.data.ndim != 3:
         message = f"'{path}' has shape {_times(volume.data.shape)}, expected three axes"
         raise DataError(message, hint="a 4D file with one modality per volume needs --modalities (predict)")
     return volume
@@ -148,7 +149,7 @@ def _open(path: Path) -> tuple[Any, str]:
         raw = gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
         kind = nibabel.Nifti2Image if raw[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c") else nibabel.Nifti1Image
         return kind.from_bytes(raw), digest
-    except (ImageFileError, HeaderDataError, EOFError, OSError, zlib.error, ValueError) as error:
+    except (ImageFileError, HeaderDataError, WrapStructError, EOFError, OSError, zlib.error, ValueError) as error:
         message = f"'{path}' is not a whole NIfTI file: {error}"
         raise DataError(message, hint="copy or convert it again") from None
 

@@ -107,7 +107,7 @@ def predict(
     for raw in cases:
         target = output / f"{raw.case}.nii.gz"
         if target.exists() and not overwrite:
-            results.append(_skipped(raw, target))
+            results.append(_skipped(model, raw, target))
         else:
             target.unlink(missing_ok=True)
             try:
@@ -162,10 +162,10 @@ def _volumes(classes: NDArray[np.uint8], case: PreparedCase, model: TrainedModel
     }
 
 
-def _skipped(raw: RawCase, target: Path) -> Result:
+def _skipped(model: TrainedModel, raw: RawCase, target: Path) -> Result:
     return Result(
         case=raw.case,
-        modalities={name: str(path) for name, path in raw.images.items()},
+        modalities={name: str(raw.images[name]) for name in raw.combination(model.modalities)},
         output=target,
         volumes_ml={},
         warnings=[],

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from hga_cli import __version__
-from hga_cli.core.catalog import SAMPLERS
+from hga_cli.core.catalog import BACKBONES, BALANCERS, OUTER_UPDATES, SAMPLERS
 from hga_cli.core.combinations import Combination, combination_name
 from hga_cli.core.config import build, differences, dump, to_toml
 from hga_cli.core.errors import ConfigError, DataError
@@ -24,6 +24,7 @@ from hga_cli.data.sampling import Sampler
 from hga_cli.data.store import Store
 from hga_cli.engine.checkpoint import load_checkpoint
 from hga_cli.engine.loop import fit
+from hga_cli.engine.objective import Objective
 from hga_cli.engine.training import Scheme, Training
 
 SECTIONS_OF_TRAINING = ("seed", "data", "augmentation", "network", "method", "optim")
@@ -56,6 +57,10 @@ def plan(store: Store, config: Config, device: torch.device) -> Plan:
     if len(config.data.patch) != config.network.dims:
         message = f"data.patch has {len(config.data.patch)} numbers but network.dims is {config.network.dims}"
         raise ConfigError(message, hint="give one number for each dimension")
+    BACKBONES.check(config.network.backbone)
+    BALANCERS.check(config.optim.balancer)
+    OUTER_UPDATES.check(config.method.outer.kind)
+    Objective(config.method, store.modalities)
     split, table = store.split(config.data.split), store.table(config.data.imbalance)
     if not split.train:
         message = f"split '{split.name}' has no training case"

@@ -70,7 +70,9 @@ def update_index(
         for case in entries:
             links[case] = h5py.ExternalLink(f"cases/{case}.h5", "/")
 
-    _change(store, change)
+    store.mkdir(parents=True, exist_ok=True)
+    with _one_writer(store):
+        _change(store, change)
 
 
 def save_split(store: Path, split: Split) -> bool:
@@ -137,22 +139,27 @@ def _save(
     write: Callable[[Any, Any], None],
 ) -> bool:
     kind, name = place
-    with open_checked(store / "store.h5", INDEX) as file:
-        old = read(name, file[kind][name]) if name in file[kind] else None
-    if old == item:
-        return False
-    if old is not None:
-        message = f"store '{store}' already has another '{name}' under {kind}"
-        raise DataError(message, hint="runs may depend on it; choose another name with --name")
-    _change(store, lambda file: write(file[kind].create_group(name), item))
+    open_checked(store / "store.h5", INDEX).close()
+    with _one_writer(store):
+        with open_checked(store / "store.h5", INDEX) as file:
+            old = read(name, file[kind][name]) if name in file[kind] else None
+        if old == item:
+            return False
+        if old is not None:
+            message = f"store '{store}' already has another '{name}' under {kind}"
+            raise DataError(message, hint="runs may depend on it; choose another name with --name")
+        _change(store, lambda file: write(file[kind].create_group(name), item))
     return True
 
 
+def _one_writer(store: Path) -> FileLock:
+    return FileLock(store / ".store.lock")
+
+
 def _change(store: Path, change: Callable[[h5py.File], None]) -> None:
-    """Copy the index, change the copy, rename it."""
+    """Copy the index, change the copy, rename it. The caller holds the lock."""
     path = store / "store.h5"
-    store.mkdir(parents=True, exist_ok=True)
-    with FileLock(store / ".store.lock"), replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         if path.exists():
             with open_checked(path, INDEX) as old:
                 for kind in ("splits", "imbalance", "links"):
