@@ -1,4 +1,4 @@
-"""What most tests of the terminal share: the program itself, one road from raw folders to a model, and tiny phantoms."""
+"""What most tests of the terminal share: the program, one road from raw folders to a model, and tiny phantoms."""
 
 import json
 import os
@@ -20,14 +20,8 @@ from hga_cli.cli.app import app
 
 SAMPLE_DATA = Path(__file__).parents[1] / "sample_data"
 PLAIN = {"COLUMNS": "300", "HGA_DATA": None, "HGA_RUNS": None, "HGA_DEVICE": None, "FORCE_COLOR": None}
-SMALL = (
-    "--preset quick --set network.width=4 --set data.spacing=[4,4,4] --set data.patch=[16,16,16] --set data.workers=0"
-    " --device cpu"
-).split()
-TINY = (
-    "--set network.width=2 --set data.patch=[16,16,16] --set data.workers=0 --set data.batch=2 --iterations 4"
-    " --device cpu"
-).split()
+SMALL = {"network.width": 4, "data.spacing": [4, 4, 4], "data.patch": [16, 16, 16], "data.workers": 0}
+TINY = {"network.width": 2, "data.batch": 2, "data.patch": [16, 16, 16], "data.workers": 0}
 MODALITIES = ("flair", "t1ce", "t1", "t2")
 
 
@@ -43,6 +37,11 @@ class Outcome:
     def document(self):
         """The one JSON document on stdout (anything before or after it is an error)."""
         return json.loads(self.out)
+
+
+def assigned(settings):
+    """Return the options that set these settings."""
+    return [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
 
 
 class Program:
@@ -109,9 +108,9 @@ def road(hga, tmp_path_factory):
         "preprocess": ["preprocess", SAMPLE_DATA, "--dataset", "brats", "--workers", 1, *data],
         "split": ["split", "--dataset", "brats", *data],
         "make-imbalance": ["make-imbalance", "--dataset", "brats", "--rates", "mr2468", *data],
-        "train": ["train", "--dataset", "brats", *SMALL, "--epochs", 2, "--iterations", 20, "--run", "road"]
-        + [*data, *runs],
     }
+    training = ["--preset", "quick", *assigned(SMALL), "--epochs", 2, "--iterations", 20, "--device", "cpu"]
+    commands["train"] = ["train", "--dataset", "brats", *training, "--run", "road", *data, *runs]
     for name, command in commands.items():
         made.said[name] = hga(*command, "--json")
     return made
@@ -187,7 +186,7 @@ def tiny_folder(hga, tmp_path_factory):
     data, runs = ["--data-dir", top / "data"], ["--runs-dir", top / "runs"]
     hga("preprocess", top / "raw", "--workers", 1, *data)
     hga("split", "--dataset", "brats", *data)
-    hga("train", "--dataset", "brats", *TINY, "--epochs", 0, "--run", "start", *data, *runs)
+    hga("train", "--dataset", "brats", *assigned(TINY), "--epochs", 0, "--run", "start", *data, *runs)
     return top
 
 
@@ -214,8 +213,9 @@ class Tiny:
         return (self.store / "store.h5").read_bytes()
 
     def training(self, *more):
-        """The arguments of a training of a few seconds' fraction."""
-        return ["train", "--dataset", "brats", *TINY, *self.data, *self.runs, *more]
+        """The arguments of a training that takes a fraction of a second."""
+        settings = [*assigned(TINY), "--iterations", 4, "--device", "cpu"]
+        return ["train", "--dataset", "brats", *settings, *self.data, *self.runs, *more]
 
 
 @pytest.fixture

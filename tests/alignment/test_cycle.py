@@ -85,11 +85,7 @@ def test_each_pass_through_a_pool_visits_every_case_once(batch):
     """The pool of flair has 4 cases: whatever the batch, 12 cycles show each of them 3 x batch times."""
     one = sampler(available=UNEVEN, batch=batch)
     seen = [
-        case
-        for cycle in cycles(one, 12)
-        for draw in cycle
-        if draw.combination == ("flair",)
-        for case in draw.cases
+        case for cycle in cycles(one, 12) for draw in cycle if draw.combination == ("flair",) for case in draw.cases
     ]
     passes = [seen[start : start + 4] for start in range(0, len(seen), 4)]
     assert len(passes) == 3 * batch
@@ -165,7 +161,9 @@ def test_order_of_the_case_list_does_not_matter():
     assert [one.draw(step) for step in range(30)] == [other.draw(step) for step in range(30)]
 
 
-@pytest.mark.parametrize(("cases", "batch", "steps"), [(1, 1, 15), (15, 1, 15), (16, 1, 30), (219, 1, 225), (40, 2, 30)])
+@pytest.mark.parametrize(
+    ("cases", "batch", "steps"), [(1, 1, 15), (15, 1, 15), (16, 1, 30), (219, 1, 225), (40, 2, 30)]
+)
 def test_an_epoch_is_one_pass_rounded_up_to_whole_cycles(cases, batch, steps):
     available = {f"case-{number}": MODALITIES for number in range(cases)}
     assert sampler(available=available, batch=batch).default_iterations == steps

@@ -1,5 +1,6 @@
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ class Replay:
       there divides by the cases that own m (regime idt), which is the same as ours. Its regime idt_drop divides by all
       steps although modalities occur unequally often; that case is left out;
     * PASSION mixes combinations in a batch; its samples are shown one by one here;
-    * a sample with one modality has rho 0 in PASSION, and in HGA 1 in float64 (0 or 1 by rounding in float32): ``single``.
+    * a sample with one modality has rho 0 in PASSION, and in HGA 1 in float64 (0 or 1 by rounding in float32): that is
+      the setting ``single`` here.
     """
 
     def __init__(self, case):
@@ -55,7 +57,10 @@ class Replay:
     def epoch(self, epoch):
         """Show all batches of an epoch and return the rho of each sample as text, batch by batch."""
         return [
-            [self._sample(ident, self.draws[epoch % len(self.draws), place, sample]) for sample, ident in enumerate(ids)]
+            [
+                self._sample(ident, self.draws[epoch % len(self.draws), place, sample])
+                for sample, ident in enumerate(ids)
+            ]
             for place, ids in enumerate(self.case["batches"])
         ]
 
@@ -97,7 +102,7 @@ def test_rho_as_published(case):
 
 
 def test_rho_marks_what_is_weaker_than_the_mean_of_its_own_sample():
-    strengths = {"flair": [0.2, 0.9], "t1ce": [0.4, 0.1], "t2": [0.9, 0.2]}  # means 0.5 and 0.4
+    strengths = {"flair": [0.02, 0.9], "t1ce": [0.04, 0.1], "t2": [0.09, 0.2]}  # means 0.05 and 0.4
     assert observe(fresh(), strengths) == {"flair": [1, 0], "t1ce": [1, 1], "t2": [0, 1]}
     turned = observe(fresh(), strengths, higher_is_stronger=False)
     assert turned == {"flair": [0, 1], "t1ce": [0, 0], "t2": [1, 0]}
@@ -127,7 +132,8 @@ def test_everything_stays_finite(values):
     preference = fresh()
     rho = observe(preference, values)
     preference.end_epoch(0)
-    assert all(math.isfinite(number) for number in [*preference.beta.values(), *sum(rho.values(), [])])
+    assert all(math.isfinite(beta) for beta in preference.beta.values())
+    assert all(value in (0, 1) for marks in rho.values() for value in marks)
     assert sum(beta**2 for beta in preference.beta.values()) == pytest.approx(4)
 
 
@@ -153,7 +159,7 @@ def test_beta_moves_towards_the_weak(higher_is_stronger):
         preference.end_epoch(epoch)
         order.append(dict(preference.beta))
     weak, strong = ("flair", "t2") if higher_is_stronger else ("t2", "flair")
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         assert after[weak] > before[weak]
         assert after[strong] < before[strong]
 
@@ -162,7 +168,7 @@ def test_beta_stays_where_all_are_equal_and_without_any_batch():
     preference = fresh()
     preference.end_epoch(0)
     assert preference.beta == dict.fromkeys(MODALITIES, 1.0)
-    observe(preference, dict.fromkeys(MODALITIES, [0.5, 0.7]))
+    observe(preference, {name: [0.5, 0.7] for name in MODALITIES})
     preference.end_epoch(1)
     assert list(preference.beta.values()) == pytest.approx([1.0] * 4)
 
@@ -176,14 +182,19 @@ def test_a_rare_modality_is_judged_by_the_samples_that_have_it():
     assert list(preference.beta.values()) == pytest.approx([1.0] * 4)
 
 
-def test_large_batches_count_by_samples():
+def test_batches_count_by_their_samples():
+    """Four samples in batches of three and one, or one by one. t2 is seen by three of them."""
     together, apart = fresh(eta=1.0), fresh(eta=1.0)
     observe(together, {"flair": [0.1, 0.9, 0.4], "t2": [0.3, 0.3, 0.6]})
-    for flair, t2 in ((0.1, 0.3), (0.9, 0.3), (0.4, 0.6)):
-        observe(apart, {"flair": [flair], "t2": [t2]})
+    observe(together, {"flair": [0.8]})
+    for sample in ({"flair": [0.1], "t2": [0.3]}, {"flair": [0.9], "t2": [0.3]}, {"flair": [0.4], "t2": [0.6]}):
+        observe(apart, sample)
+    observe(apart, {"flair": [0.8]})
+    assert together.state()["counts"] == {"flair": 4, "t1ce": 0, "t1": 0, "t2": 3}
     together.end_epoch(0)
     apart.end_epoch(0)
     assert together.beta == pytest.approx(apart.beta)
+    assert together.beta["flair"] < together.beta["t1"] < together.beta["t2"]
 
 
 def test_an_epoch_forgets_the_one_before():

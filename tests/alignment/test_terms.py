@@ -209,7 +209,3 @@ def test_preferences_carry_no_gradient(term):
 )
 def test_what_each_term_needs(name, needs):
     assert TERMS.load(name).needs == needs
-
-
-def test_this_file_knows_all_terms():
-    assert set(TERMS.entries) == {"fused", "deep", "separate", "distillation", "compactness", "similarity"}

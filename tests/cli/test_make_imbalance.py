@@ -34,7 +34,7 @@ def test_table_hides_and_never_gives_back(hga, tiny):
     table, train = store.table("mr2468"), store.split("default").train
     assert sorted(table.cases) == sorted(train)
     available = {case: table.available_of(case, store.cases[case].modalities) for case in train}
-    assert all(0 < len(has) and set(has) <= set(store.cases[case].modalities) for case, has in available.items())
+    assert all(has and set(has) <= set(store.cases[case].modalities) for case, has in available.items())
     assert any(set(has) < set(store.cases[case].modalities) for case, has in available.items())
 
 

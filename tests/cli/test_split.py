@@ -65,7 +65,9 @@ def test_another_split_of_the_same_name_is_refused(hga, tiny, more):
     assert set(Store(tiny.store).splits) == {"default", "other"}
 
 
-@pytest.mark.parametrize("ratios", ["20,80,0", "-0.2,1.2,0", "1.2,0,0", "0.7,0.2,0.2", "0.5,0.1,0.2", "0,0,0", "nan,0,1"])
+@pytest.mark.parametrize(
+    "ratios", ["20,80,0", "-0.2,1.2,0", "1.2,0,0", "0.7,0.2,0.2", "0.5,0.1,0.2", "0,0,0", "nan,0,1"]
+)
 def test_ratios_that_are_no_shares(hga, tiny, ratios):
     before = tiny.index_bytes()
     hga.refuses(*split(tiny, "--name", "new", f"--ratios={ratios}"), code=2, says="ratios")

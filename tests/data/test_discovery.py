@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from _raw import BRATS, MODALITIES
 
@@ -55,6 +57,14 @@ def test_bare_names_belong_to_their_folder(tmp_path):
         "p1": "t1.nii.gz",
         "p2": "t1.nii.gz",
     }
+
+
+def test_folder_given_as_a_dot_has_a_name(tmp_path, monkeypatch):
+    touch(tmp_path, "p1/flair.nii.gz", "p1/seg.nii.gz", "p1/deep/x.txt")
+    monkeypatch.chdir(tmp_path / "p1")
+    assert [case.case for case in look(Path()).cases] == ["p1"]
+    monkeypatch.chdir(tmp_path / "p1" / "deep")
+    assert [case.case for case in look(Path("..")).cases] == ["p1"]
 
 
 def test_flat_folder(tmp_path):

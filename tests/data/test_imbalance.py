@@ -105,8 +105,18 @@ def test_any_number_of_modalities(count, rate):
             1 - rates[name] if here else rates[name] for name, here in zip(modalities, pattern, strict=True)
         )
         if any(pattern):
-            assert found[pattern] >= (max(1, int(total * share)) if share else 0)
+            assert found[pattern] >= (max(1, int(total * share - 1e-9)) if share else 0)
         assert share or not found[pattern]
+
+
+@pytest.mark.parametrize("count", range(2, 6))
+def test_rate_of_zero_means_never_missing(count):
+    """As in the published mr0050: not even one case, although every possible pattern occurs at least once."""
+    modalities = toy(count)
+    rates = dict.fromkeys(modalities, 0.0) | {"m0": 0.999}
+    flags = drawn([modalities] * 50, rates, patterns=())
+    assert flags[:, 1:].all()
+    assert flags[:, 0].sum() in (1, 2)
 
 
 @pytest.mark.parametrize("rule", ["expected", "bernoulli"])
@@ -274,7 +284,8 @@ def saved(monkeypatch):
 def test_workflow_reproduces_the_published_table_from_the_names(saved):
     """Names in any order; columns in the order of the data set, not of the digits."""
     names = brats_names()
-    store = store_of(dict.fromkeys(np.random.default_rng(0).permutation(names).tolist(), ORDER))
+    shuffled = np.random.default_rng(0).permutation(names).tolist()
+    store = store_of(dict.fromkeys(shuffled, ORDER), train=shuffled)
     report = workflow.make_imbalance(store, Imbalance(rates="mr2468"), None)
     (table,) = saved
     assert report.table is table

@@ -139,17 +139,17 @@ def journal(run):
 
 
 def assert_same_tensors(left, right):
-    assert left.keys() == right.keys()
+    assert left.keys() == right.keys(), left.keys() ^ right.keys()
     different = [name for name in left if not torch.equal(left[name], right[name])]
-    assert not different
+    assert not different, different
 
 
 def assert_same_run(left, right):
     """All tensors of the last checkpoints, their plain values and the journals are equal, bit for bit."""
     (tensors, about), (others, other_about) = load_checkpoint(left.last), load_checkpoint(right.last)
     assert_same_tensors(tensors, others)
-    assert about["training"] == other_about["training"]
-    assert journal(left) == journal(right)
+    assert about["training"] == other_about["training"], (about["training"], other_about["training"])
+    assert journal(left) == journal(right), (journal(left), journal(right))
 
 
 @contextmanager

@@ -135,10 +135,11 @@ def test_labels_keep_place_and_share():
         assert (result == value).mean() == pytest.approx((labels == value).mean(), abs=0.03)
 
 
-def test_class_that_covers_most_of_a_voxel_wins():
-    labels = np.zeros((4, 4, 4), np.int64)
-    labels[:2, :2, :2] = 2
-    labels[0, 0, 0] = 1
+@pytest.mark.parametrize(("many", "few"), [(1, 2), (2, 1), (0, 2), (2, 0)])
+def test_class_that_covers_most_of_a_voxel_wins(many, few):
+    labels = np.full((4, 4, 4), few)
+    labels[:2, :2, :2] = many
+    labels[0, 0, 0] = labels[1, 1, 1] = labels[0, 1, 0] = few
     result = resample_labels(labels, (2, 2, 2))
-    assert result[0, 0, 0] == 2
-    assert result.sum() == 2
+    assert result[0, 0, 0] == many
+    assert (result == few).sum() == 7

@@ -1,0 +1,61 @@
+"""Trains runs in several processes each, all but the last of which are killed at a random moment.
+
+Called by a test as ``python _killed.py STORE FOLDER``; prints, for each run, how many of its processes were killed.
+Everything heavy is imported once, each process is a fork of this one.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+from _training import planned, settings
+
+from hga_cli.core.run_folder import RunFolder
+from hga_cli.data.store import Store
+from hga_cli.workflows.train import train
+
+LONG = {"optim__epochs": 16, "optim__iterations": 2, "data__patch": [8, 8, 8], "data__batch": 1}
+WORKERS = {"hga": 0, "joint": 1}
+ROUNDS = 6
+
+
+def fork(store, run, config):
+    process = os.fork()
+    if process:
+        return process
+    status = 1
+    try:
+        torch.set_num_threads(1)
+        train(planned(store, config), run, resume=run.last.exists())
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def killed(store, run, config, moments):
+    """Train to the end and return how many processes did not live to see it."""
+    count = 0
+    for _ in range(ROUNDS):
+        process = fork(store, run, config)
+        time.sleep(moments.uniform(0.03, 0.4))
+        os.kill(process, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        if status > 0:
+            sys.exit("a resumed training failed")
+        count += status == -signal.SIGKILL
+    if os.waitpid(fork(store, run, config), 0)[1]:
+        sys.exit("the last training failed")
+    return count
+
+
+if __name__ == "__main__":
+    whole = Store(Path(sys.argv[1]))
+    for method, workers in WORKERS.items():
+        folder = Path(sys.argv[2]) / method
+        folder.mkdir(parents=True)
+        changes = {**LONG, "data__workers": workers}
+        print(killed(whole, RunFolder(folder), settings(method, **changes), random.Random(7)))

@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from hga_cli.core.errors import SetupError, UsageError
+from hga_cli.engine.devices import choose_device
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Let torch see so many GPUs."""
+
+    def show(count):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+
+    return show
+
+
+@pytest.mark.parametrize(
+    ("count", "device", "gpu", "chosen"),
+    [
+        (0, None, None, "cpu"),
+        (0, "auto", None, "cpu"),
+        (0, "cpu", None, "cpu"),
+        (2, None, None, "cuda:0"),
+        (2, "auto", None, "cuda:0"),
+        (2, "cpu", None, "cpu"),
+        (2, "cuda", None, "cuda"),
+        (2, "cuda:1", None, "cuda:1"),
+        (2, None, "1", "cuda:1"),
+        (2, "auto", "1", "cuda:1"),
+        (2, "cuda:1", "1", "cuda:1"),
+    ],
+)
+def test_what_is_asked_for(gpus, count, device, gpu, chosen):
+    gpus(count)
+    assert choose_device(device, gpu) == torch.device(chosen)
+
+
+@pytest.mark.parametrize(
+    ("count", "device", "gpu"),
+    [(0, "cuda", None), (0, "cuda:0", None), (0, "cuda:7", None), (2, "cuda:7", None), (0, None, "0"), (2, None, "2")],
+)
+def test_a_gpu_that_is_not_there_is_never_replaced(gpus, count, device, gpu):
+    gpus(count)
+    with pytest.raises(SetupError, match=f"{device or 'cuda:' + gpu}' is not there.*shows {count} GPUs") as caught:
+        choose_device(device, gpu)
+    assert caught.value.exit_code == 5
+    assert "--device cpu" in caught.value.hint
+
+
+def test_the_same_for_mps(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(SetupError, match="'mps' is not there"):
+        choose_device("mps", None)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert choose_device("mps", None) == torch.device("mps")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0", "cuda", "mps"])
+def test_contradictions(gpus, device):
+    gpus(2)
+    with pytest.raises(UsageError, match=f"--gpu 1 and --device {device} contradict") as caught:
+        choose_device(device, "1")
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("gpu", ["0,1", "-1", "", "all", "cuda:0", "1.0"])
+def test_a_gpu_is_one_number(gpus, gpu):
+    gpus(2)
+    with pytest.raises(UsageError, match="not the number of one GPU"):
+        choose_device(None, gpu)
+
+
+@pytest.mark.parametrize("device", ["gpu", "CPU", "cuda:-1", "cuda:x", "", "cuda0", "meta", "vulkan"])
+def test_names_that_mean_nothing_here(gpus, device):
+    """Some of them mean something to torch, but nothing can be trained there."""
+    gpus(2)
+    with pytest.raises(UsageError, match=f"no device called '{device}'") as caught:
+        choose_device(device, None)
+    assert "cuda:0" in caught.value.hint
