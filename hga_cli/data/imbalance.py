@@ -136,6 +136,9 @@ def _parsed(text: str, digits: Combination) -> dict[str, float]:
     rates = {}
     for part in text.split(","):
         name, equals, number = part.partition("=")
+        if name.strip() in rates:
+            message = f"the rate of {name.strip()} is given twice"
+            raise UsageError(message, hint="name each modality once")
         try:
             rates[name.strip()] = float(number)
         except ValueError:

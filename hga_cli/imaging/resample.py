@@ -41,14 +41,17 @@ def resample_channels(channels: NDArray[np.float32], shape: Shape) -> NDArray[np
 
 
 def resample_labels(labels: NDArray[Any], shape: Shape) -> NDArray[np.uint8]:
-    """Resample class indices (D, H, W) to ``shape``: in each voxel the class that covers most of it."""
+    """Resample class indices (D, H, W) to ``shape``: in each voxel the class that covers most of it.
+
+    Ties go to the higher class, never to background, so that small structures do not shrink.
+    """
     if labels.shape == shape:
         return labels.astype(np.uint8, copy=False)
     best = np.full(shape, -1, dtype=np.float32)
     result = np.zeros(shape, dtype=np.uint8)
     for value in np.unique(labels):
         cover = resample_image(labels == value, shape)
-        result[cover > best] = value
+        result[cover >= best] = value
         np.maximum(best, cover, out=best)
     return result
 

@@ -15,7 +15,7 @@ from hga_cli.core.settings import Preprocess
 from hga_cli.data.description import LABEL, Description, as_tree
 from hga_cli.data.discovery import Findings, RawCase, discover, require_clean
 from hga_cli.data.prepare import prepare
-from hga_cli.data.store import Store, stored_fingerprint, update_index, write_case
+from hga_cli.data.store import Store, case_path, stored_fingerprint, update_index, write_case
 from hga_cli.imaging.volume import file_digest
 
 
@@ -143,13 +143,17 @@ def _tell(result: _Done, progress: Progress) -> _Done:
 
 
 def _one(raw: RawCase, description: Description, store: Path, settings: Preprocess) -> _Done:
-    """Prepare and write one case, unless the store has it with the same sources and settings."""
+    """Prepare and write one case, unless the store has it with the same sources and settings.
+
+    Where the sources have changed and cannot be used any more, what the store had of them goes too.
+    """
     try:
         fingerprint = _fingerprint(raw, description, settings)
         if stored_fingerprint(store, raw.case) == fingerprint:
             return _Done(case=raw.case, written=False, problems=(), warnings=())
         prepared = prepare(raw, description, settings.spacing)
     except ProblemsError as error:
+        case_path(store, raw.case).unlink(missing_ok=True)
         return _Done(case=raw.case, written=False, problems=error.problems, warnings=())
     except OSError as error:
         problem = Problem(case=raw.case, file=str(error.filename), problem=f"cannot be read: {error.strerror}")

@@ -50,7 +50,7 @@ def plan(store: Store, config: Config, device: torch.device) -> Plan:
     """Resolve everything that training depends on.
 
     Raises:
-        DataError: the store is unfinished, or split or table are absent or do not fit.
+        DataError: the store is unfinished, split or table are absent or do not fit, or a case may use nothing.
         ConfigError: patch and network do not fit, or a name is unknown.
     """
     store.require_complete()
@@ -67,6 +67,9 @@ def plan(store: Store, config: Config, device: torch.device) -> Plan:
         raise DataError(message)
     present = {case: store.cases[case].modalities for case in split.train}
     available = {case: table.available_of(case, has) if table else has for case, has in present.items()}
+    if nothing := [case for case, has in available.items() if not has]:
+        message = f"training cases are left without any modality: {', '.join(nothing[:5])}"
+        raise DataError(message, hint="they changed since the imbalance table was made: hga make-imbalance --name NAME")
     sampler = SAMPLERS.load(config.method.sampler.kind)(
         available, store.modalities, batch=config.data.batch, order=config.method.sampler.order, seed=config.seed
     )

@@ -246,6 +246,18 @@ def test_repaired_cases_are_done_by_the_next_run(raw, store):
     Store(store).require_complete()
 
 
+def test_label_that_was_spoilt_leaves_no_old_copy(raw, store):
+    run(raw, store)
+    spoil(raw)
+    with pytest.raises(ProblemsError):
+        run(raw, store)
+    bad = set(CASES) - set(Store(store).cases)
+    assert bad
+    assert not any(case_path(store, case).exists() for case in bad)
+    with pytest.raises(DataError, match="not finished"):
+        Store(store).require_complete()
+
+
 def test_bad_cases_can_be_left_out(raw, store):
     spoil(raw)
     report = run(raw, store, on_problem="skip")

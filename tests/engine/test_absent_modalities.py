@@ -6,6 +6,7 @@ import pytest
 import torch
 from _training import CASES, MODALITIES, assert_same_tensors, make_store, one_thread, planned, settings, training_of
 
+from hga_cli.core.errors import DataError
 from hga_cli.data.store import Store, case_path
 from hga_cli.engine.training import build_network
 
@@ -69,8 +70,17 @@ def test_spoiling_would_be_noticed(tmp_path, how):
     store = make_store(tmp_path / "store", WHOLE)
     spoil(store, "case-2", "t2", how=how)
     training, patches = training_of(planned(store, settings("joint", data__batch=5)))
-    with pytest.raises(Exception, match=r"not finite|read"):
+    with pytest.raises(Exception, match=r"not finite|damaged|read"):
         training.learn(patches[0])
+
+
+@pytest.mark.parametrize("method", ["hga", "joint"])
+def test_a_case_that_may_use_nothing_is_an_error(tmp_path, method):
+    """Its table was made before it lost its flair: neither leave it out silently nor stumble over it."""
+    store = make_store(tmp_path / "store", {**CASES, "case-9": ("t2",)}, table={**CASES, "case-9": ("flair",)})
+    with pytest.raises(DataError, match="without any modality: case-9") as caught:
+        planned(store, settings(method))
+    assert "make-imbalance" in caught.value.hint
 
 
 def test_a_step_reads_only_its_combination(tmp_path, monkeypatch):

@@ -222,10 +222,11 @@ def test_the_journal_tells_each_epoch(store, tmp_path):
 
 def test_losses_of_the_journal_are_means_over_the_steps_that_had_them(store):
     training, patches = training_of(planned(store, settings(optim__iterations=7)))
-    losses = [training.learn(patches[step]) for step in range(7)]
-    line = training.end_epoch()
-    assert line["losses"]["loss"] == pytest.approx(sum(losses) / 7)
-    assert 0.3 < line["losses"]["separate/t2"] < 2  # four of seven steps; a sum over them would be larger
+    for epoch in range(2):
+        losses = [training.learn(patches[step]) for step in range(7 * epoch, 7 * epoch + 7)]
+        line = training.end_epoch()
+        assert line["losses"]["loss"] == pytest.approx(sum(losses) / 7)
+        assert 0.3 < line["losses"]["separate/t2"] < 2  # four of seven steps; a sum over them would be larger
 
 
 def test_zero_epochs_keep_the_random_start(store, tmp_path):

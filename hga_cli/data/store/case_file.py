@@ -118,7 +118,7 @@ def read_box(data: Any, box: Box | None, *, fill: float) -> NDArray[np.float32]:
 
 def _write(file: Any, name: str, array: NDArray[Any], *, shuffle: bool = False) -> Any:
     chunks = tuple(min(CHUNK, size) for size in array.shape)
-    return file.create_dataset(name, data=array, chunks=chunks, compression="lzf", shuffle=shuffle)
+    return file.create_dataset(name, data=array, chunks=chunks, compression="lzf", shuffle=shuffle, fletcher32=True)
 
 
 def _quantised(image: PreparedImage) -> tuple[NDArray[np.int16], float, float]:

@@ -1,7 +1,8 @@
 """Reading a store. Safe while other processes write."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -113,8 +114,15 @@ class Store:
         with self._open(case) as file:
             return read_trail(file)
 
-    def _open(self, case: str) -> Any:
-        return open_checked(case_path(self.path, case), CASE)
+    @contextmanager
+    def _open(self, case: str) -> Iterator[Any]:
+        path = case_path(self.path, case)
+        with open_checked(path, CASE) as file:
+            try:
+                yield file
+            except OSError as error:
+                message = f"'{path}' is damaged: {error}"
+                raise DataError(message, hint="remove it and run 'hga preprocess' again") from None
 
     def _require_cases(self, cases: Sequence[str], what: str) -> None:
         gone = sorted(set(cases) - set(self.cases))
