@@ -35,7 +35,7 @@ def run(
     gpu: options.Gpu = None,
     device: options.Device = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of metrics.json and .csv (default: the run).")
+        Path | None, typer.Option("--output", "-o", help="Folder of metrics.json and .csv (default: in the run).")
     ] = None,
     data_dir: options.DataDir = options.DATA_DIR,
     config: options.ConfigFile = None,
@@ -53,7 +53,7 @@ def run(
     from hga_cli.core.run_folder import find_run
     from hga_cli.engine.devices import choose_device
     from hga_cli.engine.inference import load_model
-    from hga_cli.workflows.evaluate import evaluate, known_convention, part_of_split, write_metrics
+    from hga_cli.workflows.evaluate import evaluate, known_convention, metrics_folder, part_of_split, write_metrics
     from hga_cli.workflows.stores import store_of
 
     folder = find_run(runs_dir, run_name, finished=True)
@@ -75,7 +75,8 @@ def run(
         overlap=settings.overlap,
         progress=terminal,
     )
-    paths = write_metrics(output or folder.path, {"run": folder.name, "split": split, **document})
+    target = output or metrics_folder(folder, split=split, combinations=combinations, dataset=dataset)
+    paths = write_metrics(target, {"run": folder.name, "split": split, **document})
     rule = document["conventions"]
     head = f"dots: {' '.join(model.modalities)}; Dice in %, HD95 ({rule['hd95']}) below 'mm'; n: cases scored"
     foot = f"Convention '{rule['name']}': {rule['empty']}"

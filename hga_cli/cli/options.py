@@ -39,9 +39,8 @@ Device = Annotated[
     str | None,
     typer.Option(
         "--device",
-        envvar="HGA_DEVICE",
         metavar="auto|cpu|cuda[:N]|mps",
-        help="Where to compute (default: auto).",
+        help="Where to compute (default: HGA_DEVICE, or auto).",
         rich_help_panel=MODEL,
     ),
 ]

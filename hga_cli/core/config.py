@@ -49,9 +49,10 @@ def resolve(
     ]
     sections = [layer["method"] for layer in layers if isinstance(layer.get("method"), dict)]
     names = [str(section["name"]) for section in sections if "name" in section]
-    tree = _shipped_tree("methods", names[-1] if names else Config().method.name)
+    method = names[-1] if names else Config().method.name
+    tree = _shipped_tree("methods", method)
     for layer in layers:
-        tree = merged(tree, layer)
+        tree = merged(tree, _without_other_method(layer, method))
     return build(tree, flags=given)
 
 
@@ -111,6 +112,14 @@ def merged(base: Tree, over: Tree) -> Tree:
         old = result.get(key)
         result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return result
+
+
+def _without_other_method(layer: Tree, method: str) -> Tree:
+    """Leave out the section of a method that a later layer replaces by another one."""
+    section = layer.get("method")
+    if isinstance(section, dict) and section.get("name", method) != method:
+        return {key: value for key, value in layer.items() if key != "method"}
+    return layer
 
 
 def _plain(value: Any) -> Any:

@@ -37,7 +37,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     if not path.exists():
         message = f"no checkpoint '{path}'"
-        raise ConfigError(message, hint="was this run ever trained? see 'hga train'")
+        raise ConfigError(message, hint="was this run ever trained? 'hga train --run NAME --overwrite' starts it again")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}

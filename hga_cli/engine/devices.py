@@ -1,5 +1,7 @@
 """Which device computes. An explicit device that is not there is an error, never a fall-back."""
 
+import os
+
 import torch
 
 from hga_cli.core.errors import SetupError, UsageError
@@ -11,7 +13,8 @@ def choose_device(device: str | None, gpu: str | None) -> torch.device:
     """Return the device asked for.
 
     Args:
-        device: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto``; None means ``auto``: a GPU if there is one.
+        device: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto``: a GPU if there is one. None (and no ``gpu``) means
+            what the environment variable ``HGA_DEVICE`` says, or ``auto``.
         gpu: index of a GPU, the short way to say ``cuda:N``.
 
     Raises:
@@ -26,7 +29,8 @@ def choose_device(device: str | None, gpu: str | None) -> torch.device:
             message = f"--gpu {gpu} and --device {device} contradict each other"
             raise UsageError(message, hint="give one of them")
         device = f"cuda:{gpu}"
-    if device is None or device == "auto":
+    device = device or os.environ.get("HGA_DEVICE", "auto")
+    if device == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)

@@ -1,6 +1,7 @@
 """How well a model does with every combination of modalities."""
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from hga_cli.core.atomic import replacing, write_json
 from hga_cli.core.combinations import Combination, combination_name
 from hga_cli.core.errors import ConfigError, DataError, UsageError, suggestion
 from hga_cli.core.progress import Progress, Silent
+from hga_cli.core.run_folder import RunFolder
 from hga_cli.data.reading import CaseReader
 from hga_cli.data.splits import PARTS
 from hga_cli.data.store import Store
@@ -94,6 +96,14 @@ def known_convention(name: str) -> Convention:
         message = f"no scoring convention called '{name}'"
         raise ConfigError(message, hint=suggestion(name, CONVENTIONS))
     return CONVENTIONS[name]
+
+
+def metrics_folder(run: RunFolder, *, split: str, combinations: str, dataset: str | None) -> Path:
+    """Return where results go: the run, or a folder of their own in it where the question is not the usual one."""
+    if (split, combinations, dataset) == ("test", "all", None):
+        return run.path
+    parts = [split, combinations, *([Path(dataset).name] if dataset else [])]
+    return run.path / "evaluations" / re.sub(r"[^\w.+-]", "_", "-".join(parts))
 
 
 def write_metrics(folder: Path, document: dict[str, Any]) -> tuple[Path, Path]:

@@ -47,7 +47,8 @@ def find_inputs(inputs: Sequence[Path], model: TrainedModel, channels: Sequence[
     """Sort what the user named into cases.
 
     Args:
-        inputs: case folders, folders of cases, single files; with ``channels``: 4D files.
+        inputs: case folders, folders of cases, single files (those of one case are put together); with ``channels``:
+            4D files.
         model: whose modalities are looked for.
         channels: the modality of each volume of a 4D file.
 
@@ -58,6 +59,7 @@ def find_inputs(inputs: Sequence[Path], model: TrainedModel, channels: Sequence[
     """
     cases: list[RawCase] = []
     problems: list[Problem] = []
+    single: list[Path] = []
     for path in inputs:
         if channels:
             cases.append(_many_channels(path, model, channels))
@@ -65,7 +67,9 @@ def find_inputs(inputs: Sequence[Path], model: TrainedModel, channels: Sequence[
             found = discover(path, model.description, need_label=False)
             cases, problems = cases + found.cases, problems + found.problems
         else:
-            cases.append(_single_file(path, model))
+            single.append(_usable_file(path, model))
+    found = group(single, model.description, need_label=False)
+    cases, problems = cases + found.cases, problems + found.problems
     cases = [case for case in cases if case.images]
     ids = [case.case for case in cases]
     problems += [
@@ -119,7 +123,9 @@ def predict(
     if problems:
         failed = len({problem.case for problem in problems})
         message = f"{failed} of {len(cases)} cases could not be predicted"
-        raise ProblemsError(message, problems, hint="the other cases are written")
+        raise ProblemsError(
+            message, problems, hint="repair them and run again" + ("; the other cases are written" if results else "")
+        )
     return results
 
 
@@ -173,7 +179,7 @@ def _skipped(model: TrainedModel, raw: RawCase, target: Path) -> Result:
     )
 
 
-def _single_file(path: Path, model: TrainedModel) -> RawCase:
+def _usable_file(path: Path, model: TrainedModel) -> Path:
     if not path.exists():
         message = f"no file or folder '{path}'"
         raise DataError(message)
@@ -185,8 +191,7 @@ def _single_file(path: Path, model: TrainedModel) -> RawCase:
         known = ", ".join(f"x_{model.description.files[name][0]}.nii.gz" for name in model.modalities)
         message = f"the name of '{path.name}' does not say which modality it is"
         raise DataError(message, hint=f"names should end like {known}; for a 4D file add --modalities")
-    (case,) = group([path], model.description, need_label=False).cases
-    return case
+    return path
 
 
 def _many_channels(path: Path, model: TrainedModel, channels: Sequence[str]) -> RawCase:

@@ -204,8 +204,15 @@ class TestRun:
             run.write_about({**run.about(), "changed": changed, "status": status})
         outcome = hga(*on_cpu(tmp_path / "runs", "--combinations", "flair"))
         assert "run newer, 2 cases of 'test', on cpu" in outcome.err
-        assert [path.parent.name for path in tmp_path.glob("runs/*/metrics.json")] == ["newer"]
-        assert (tmp_path / "runs" / "newer" / "metrics.csv").exists()
+        assert [path.parts[-4] for path in tmp_path.glob("runs/*/evaluations/*/metrics.json")] == ["newer"]
+
+    def test_other_questions_leave_the_usual_answer_alone(self, hga, road, tmp_path):
+        run = road.copy_of_run(tmp_path / "runs")
+        hga(*on_cpu(tmp_path / "runs"))
+        usual = (run / "metrics.json").read_bytes()
+        hga(*on_cpu(tmp_path / "runs", "--combinations", "flair+t2,flair", "--split", "default/val"))
+        assert (run / "metrics.json").read_bytes() == usual
+        assert [path.name for path in (run / "evaluations").iterdir()] == ["default_val-flair+t2_flair"]
 
     def test_unfinished_one_has_to_be_named(self, hga, road, tmp_path):
         run = RunFolder(road.copy_of_run(tmp_path / "runs"))
@@ -216,7 +223,7 @@ class TestRun:
     def test_by_folder(self, hga, road, tmp_path):
         run = road.copy_of_run(tmp_path / "elsewhere")
         assert "run road," in hga(*on_cpu(tmp_path / "none", run, "--combinations", "flair")).err
-        assert (run / "metrics.json").exists()
+        assert (run / "evaluations" / "test-flair" / "metrics.json").exists()
 
     def test_output_leaves_the_run_alone(self, road, scored):
         assert sorted(path.name for path in scored[0].iterdir()) == ["metrics.csv", "metrics.json"]

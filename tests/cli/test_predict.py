@@ -104,6 +104,12 @@ class TestInputs:
         assert list(masks) == ["x"]
         assert np.array_equal(masks["x"], expected["flair",])
 
+    def test_files_of_one_patient(self, predict, expected, files, tmp_path):
+        folder = folder_with(tmp_path / "x", files, ["flair", "t2"])
+        outcome, masks = predict(folder / "p_t2.nii.gz", folder / "p_flair.nii.gz")
+        assert "flair+t2" in outcome.out
+        assert (masks["p"] == expected["flair", "t2"]).all()
+
     def test_uncompressed_file(self, predict, files, expected, tmp_path):
         nibabel.save(nibabel.load(files["t2"]), tmp_path / "x_t2.nii")
         assert np.array_equal(predict(tmp_path / "x_t2.nii")[1]["x"], expected["t2",])

@@ -80,6 +80,15 @@ def test_config_of_a_run_repeats_it(hga, tiny):
     assert weights(on_run(tiny, "a")) == weights(on_run(tiny, "b"))
 
 
+def test_method_flag_replaces_the_method_of_a_file(hga, tiny):
+    hga(*tiny.training("--epochs", 0, "--run", "a", "--method", "hga"))
+    hga(*tiny.training("--epochs", 0, "--run", "b", "--method", "joint"))
+    file = on_run(tiny, "a") / "config.toml"
+    hga(*tiny.training("--epochs", 0, "--run", "c", "--method", "joint", "-c", file))
+    methods = [tomllib.loads((on_run(tiny, run) / "config.toml").read_text())["method"] for run in "abc"]
+    assert methods[2] == methods[1] != methods[0]
+
+
 def test_seed_decides(hga, tiny):
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         hga(*tiny.training("--epochs", 1, "--run", name, "--seed", seed))

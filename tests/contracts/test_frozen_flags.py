@@ -29,7 +29,7 @@ FROZEN = {
         *("--runs-dir",),
     },
 }
-ENVIRONMENT = {"--data-dir": "HGA_DATA", "--runs-dir": "HGA_RUNS", "--device": "HGA_DEVICE"}
+ENVIRONMENT = {"--data-dir": "HGA_DATA", "--runs-dir": "HGA_RUNS"}
 
 
 def parameters():

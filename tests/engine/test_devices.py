@@ -16,6 +16,13 @@ def gpus(monkeypatch):
     return show
 
 
+def test_environment_speaks_where_no_flag_does(gpus, monkeypatch):
+    gpus(2)
+    monkeypatch.setenv("HGA_DEVICE", "cpu")
+    assert choose_device(None, None) == torch.device("cpu")
+    assert choose_device(None, "1") == choose_device("cuda:1", None) == torch.device("cuda:1")
+
+
 @pytest.mark.parametrize(
     ("count", "device", "gpu", "chosen"),
     [

@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from _killed import LONG, ROUNDS, WORKERS
+from _killed import LONG, WORKERS
 from _training import assert_same_run, finished, make_store, one_thread, settings
+from typer.testing import CliRunner
 
+from hga_cli.cli.app import app
 from hga_cli.core.config import to_toml
 from hga_cli.core.run_folder import RunFolder
 from hga_cli.engine.checkpoint import load_checkpoint
@@ -24,33 +26,29 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(store, tmp_path_factory):
-    """Runs of both methods whose processes were killed at random moments, and resumed."""
+    """Runs of both methods whose processes were killed at random moments or in a save, and resumed."""
     made = tmp_path_factory.mktemp("killed runs")
     command = [sys.executable, str(Path(__file__).parent / "_killed.py"), str(store.path), str(made)]
     done = subprocess.run(command, env=CALM, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    killed = [int(word) for word in done.stdout.split()]
-    assert min(killed) >= ROUNDS // 2, f"{killed} of {ROUNDS}: the machine is so fast that rounds end before the kill"
+    assert min(int(word) for word in done.stdout.split()) >= 3  # those in a save; others may be over before the kill
     return made
 
 
 @pytest.mark.parametrize("method", WORKERS)
-def test_killed_at_random_moments_and_resumed(store, folder, tmp_path, method):
+def test_killed_again_and_again_and_resumed(store, folder, tmp_path, method):
     with one_thread():
         straight = finished(store, settings(method, **LONG), tmp_path / "straight")
     assert_same_run(RunFolder(folder / method), straight)
 
 
-def start(*words):
-    command = [sys.executable, "-m", "hga_cli", "train", *words]
-    return subprocess.Popen(command, env=CALM, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def test_sigterm_from_outside_through_the_terminal(store, tmp_path):
     """`hga train`, SIGTERM in the middle of an epoch, `hga train --resume`: as if nothing had been."""
+    runs = ["--run", "one", "--runs-dir", str(tmp_path / "runs")]
     (tmp_path / "tiny.toml").write_text(to_toml(settings("hga", **LONG, data__workers=1)))
-    words = ["--dataset", str(store.path), "--runs-dir", str(tmp_path / "runs"), "--run", "one"]
-    process = start(*words, "-c", str(tmp_path / "tiny.toml"), "--epochs", "2", "--iterations", "20")
+    command = [sys.executable, "-m", "hga_cli", "train", "--dataset", str(store.path), *runs]
+    command += ["-c", str(tmp_path / "tiny.toml"), "--epochs", "2", "--iterations", "20"]
+    process = subprocess.Popen(command, env=CALM, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if line.startswith("train "):
             break
@@ -61,10 +59,9 @@ def test_sigterm_from_outside_through_the_terminal(store, tmp_path):
     run = RunFolder(tmp_path / "runs" / "one")
     assert 0 < load_checkpoint(run.last)[1]["training"]["step"] < 40
     assert run.about()["status"] == "running"
-    again = start("--resume", "--run", "one", "--runs-dir", str(tmp_path / "runs"))
-    _, text = again.communicate(timeout=120)
-    assert again.returncode == 0, text
     with one_thread():
+        again = CliRunner().invoke(app, ["train", "--resume", "--device", "cpu", *runs])
+        assert again.exit_code == 0, again.stderr
         changes = {**LONG, "optim__epochs": 2, "optim__iterations": 20}
         straight = finished(store, settings("hga", **changes), tmp_path / "straight")
     assert_same_run(run, straight)
