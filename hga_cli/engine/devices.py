@@ -29,7 +29,8 @@ def choose_device(device: str | None, gpu: str | None) -> torch.device:
             message = f"--gpu {gpu} and --device {device} contradict each other"
             raise UsageError(message, hint="give one of them")
         device = f"cuda:{gpu}"
-    device = device or os.environ.get("HGA_DEVICE", "auto")
+    if device is None:
+        device = os.environ.get("HGA_DEVICE", "auto")
     if device == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:
