@@ -16,11 +16,9 @@ def gpus(monkeypatch):
     return show
 
 
-def test_environment_speaks_where_no_flag_does(gpus, monkeypatch):
-    gpus(2)
-    monkeypatch.setenv("HGA_DEVICE", "cpu")
-    assert choose_device(None, None) == torch.device("cpu")
-    assert choose_device(None, "1") == choose_device("cuda:1", None) == torch.device("cuda:1")
+@pytest.fixture(autouse=True)
+def no_variable(monkeypatch):
+    monkeypatch.delenv("HGA_DEVICE", raising=False)
 
 
 @pytest.mark.parametrize(
@@ -86,3 +84,27 @@ def test_names_that_mean_nothing_here(gpus, device):
     with pytest.raises(UsageError, match=f"no device called '{device}'") as caught:
         choose_device(device, None)
     assert "cuda:0" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("variable", "device", "gpu", "chosen"),
+    [
+        ("cpu", None, None, "cpu"),
+        ("cuda:1", None, None, "cuda:1"),
+        ("auto", None, None, "cuda:0"),
+        ("cpu", "cuda:1", None, "cuda:1"),
+        ("cpu", "auto", None, "cuda:0"),
+        ("cpu", None, "1", "cuda:1"),
+    ],
+)
+def test_the_environment_answers_where_nobody_is_asked(gpus, monkeypatch, variable, device, gpu, chosen):
+    gpus(2)
+    monkeypatch.setenv("HGA_DEVICE", variable)
+    assert choose_device(device, gpu) == torch.device(chosen)
+
+
+def test_the_environment_is_checked_too(gpus, monkeypatch):
+    gpus(0)
+    monkeypatch.setenv("HGA_DEVICE", "cuda:7")
+    with pytest.raises(SetupError, match="'cuda:7' is not there"):
+        choose_device(None, None)
