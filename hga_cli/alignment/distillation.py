@@ -27,6 +27,7 @@ class PixelDistillation:
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"alone"})
+    makes_preferences: ClassVar[bool] = False
 
     def __init__(self, *, kind: str = "kl", temperature: float = 4.0) -> None:
         if kind not in KINDS:

@@ -14,6 +14,7 @@ class Compactness:
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"alone"})
+    makes_preferences: ClassVar[bool] = True
 
     def __init__(self, *, compactness_weight: float = 0.001) -> None:
         self._weight = compactness_weight
@@ -35,6 +36,7 @@ class Similarity:
     """Prototype loss of PASSION. A modality far from the fused prediction is a weak one."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"alone"})
+    makes_preferences: ClassVar[bool] = True
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return loss and distance of each modality."""

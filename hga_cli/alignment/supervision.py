@@ -19,6 +19,7 @@ class FusedSegmentation:
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset()
+    makes_preferences: ClassVar[bool] = False
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of the task ``fused``."""
@@ -29,6 +30,7 @@ class DeepSupervision:
     """The fused prediction at coarser scales; weights start at 1/2 and halve. Nothing where a backbone has none."""
 
     needs: ClassVar[frozenset[Need]] = frozenset()
+    makes_preferences: ClassVar[bool] = False
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of the task ``fused``."""
@@ -44,6 +46,7 @@ class ModalitySegmentation:
     """Each modality on its own, through the separate decoder where the backbone has one, else alone."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"separate"})
+    makes_preferences: ClassVar[bool] = False
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of each modality."""

@@ -56,6 +56,8 @@ class Term(Protocol):
 
     needs: ClassVar[frozenset[Need]]
     """What has to be computed besides the fused prediction."""
+    makes_preferences: ClassVar[bool]
+    """Whether its results say how strong each modality is."""
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the losses of one batch."""

@@ -35,7 +35,7 @@ class Objective:
         modalities: the order of the data set.
 
     Raises:
-        ConfigError: an unknown term or option, or no term at all.
+        ConfigError: an unknown term or option, no term at all, or weights that follow a preference nobody makes.
     """
 
     def __init__(self, settings: Method, modalities: Combination) -> None:
@@ -44,6 +44,7 @@ class Objective:
             message = f"method '{settings.name}' has no term with a weight above 0"
             raise ConfigError(message, hint="set method.terms.fused.weight = 1")
         self._terms = {name: _build(name, term.options) for name, term in self._settings.items()}
+        self._require_one_preference(settings.name)
         self._needs = frozenset[Need]().union(*(term.needs for term in self._terms.values()))
         self.preference = Preference(modalities, settings.preference)
 
@@ -65,6 +66,9 @@ class Objective:
         for name, result in results.items():
             for task, loss in result.losses.items():
                 parts.setdefault(task, []).append(_weighted(loss, self._settings[name], task, factors).mean())
+        if not parts:
+            message = f"none of the terms {', '.join(self._terms)} gives a loss with this backbone"
+            raise ConfigError(message, hint="set method.terms.fused.weight = 1")
         return StepLosses(
             tasks={task: torch.stack(losses).sum() for task, losses in parts.items()},
             terms={
@@ -73,6 +77,16 @@ class Objective:
                 for task, loss in result.losses.items()
             },
         )
+
+    def _require_one_preference(self, method: str) -> None:
+        makers = sorted(name for name, term in self._terms.items() if term.makes_preferences)
+        if len(makers) > 1:
+            message = f"method '{method}': {' and '.join(makers)} both say how strong a modality is"
+            raise ConfigError(message, hint=f"set method.terms.{makers[0]}.weight = 0, or that of the other")
+        scaled = sorted(name for name, term in self._settings.items() if term.scale)
+        if scaled and not makers:
+            message = f"method '{method}': the scale of {', '.join(scaled)} follows a preference that no term makes"
+            raise ConfigError(message, hint="add the term compactness or similarity, or empty the scale")
 
     def _outputs(self, model: Backbone, images: dict[str, Tensor], label: Tensor) -> Outputs:
         combination = tuple(images)

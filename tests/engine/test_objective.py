@@ -211,3 +211,20 @@ def test_errors_name_the_mistake(terms, message, hint):
     with pytest.raises(ConfigError, match=message) as caught:
         Objective(method(terms), MODALITIES)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"compactness": {}, "similarity": {}}, "compactness and similarity both say"),
+        ({"fused": {}, "distillation": {"scale": ["beta"]}}, "the scale of distillation follows a preference"),
+    ],
+)
+def test_weights_follow_exactly_one_preference(terms, message):
+    with pytest.raises(ConfigError, match=message):
+        Objective(method(terms), MODALITIES)
+
+
+def test_terms_that_give_no_loss_are_refused():
+    with pytest.raises(ConfigError, match="none of the terms deep gives a loss"):
+        run(method({"deep": {}}), "flair")
