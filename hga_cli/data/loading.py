@@ -5,7 +5,7 @@ prepare any step, ahead or again after a resume, and gets the same numbers.
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from hga_cli.core.combinations import Combination
+from hga_cli.core.errors import HgaError
 from hga_cli.core.settings import Augmentation, Data
 from hga_cli.data.augmentation import apply_to_images, apply_to_label, draw_change
 from hga_cli.data.reading import CaseReader
@@ -102,10 +103,27 @@ class Patches(Dataset[Batch]):
         return Box(start=tuple(start.tolist()), size=size)
 
 
-def load(patches: Patches, first: int, last: int, *, workers: int) -> Iterator[Batch]:
-    """Yield the batches of the steps from ``first`` up to, not including, ``last``."""
-    loader: DataLoader[Batch] = DataLoader(
-        patches,
+class _Outcomes(Dataset["Batch | HgaError"]):
+    """The batch of each step, or why there is none: an error raised in a worker would arrive without its hint."""
+
+    def __init__(self, patches: Patches) -> None:
+        self._patches = patches
+
+    def __getitem__(self, step: int) -> Batch | HgaError:
+        try:
+            return self._patches[step]
+        except HgaError as error:
+            return error
+
+
+def load(patches: Patches, first: int, last: int, *, workers: int) -> Generator[Batch, None, None]:
+    """Yield the batches of the steps from ``first`` up to, not including, ``last``. Close it to end the workers.
+
+    Raises:
+        DataError: a case cannot be read.
+    """
+    loader: DataLoader[Batch | HgaError] = DataLoader(
+        _Outcomes(patches),
         batch_size=None,
         sampler=range(first, last),
         num_workers=workers,
@@ -113,7 +131,15 @@ def load(patches: Patches, first: int, last: int, *, workers: int) -> Iterator[B
         worker_init_fn=_leave_signals_to_the_parent,
         prefetch_factor=4 if workers else None,
     )
-    yield from loader
+    outcomes: Any = iter(loader)
+    try:
+        for outcome in outcomes:
+            if isinstance(outcome, HgaError):
+                raise outcome
+            yield outcome
+    finally:
+        if workers:
+            outcomes._shutdown_workers()  # they ignore SIGTERM, so that nothing else would end them
 
 
 def _leave_signals_to_the_parent(worker: int) -> None:

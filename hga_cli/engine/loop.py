@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -38,8 +38,9 @@ def fit(training: Training, patches: Patches, run: RunFolder, about: dict[str, A
     if training.step == 0:
         save(training, run, about)
     progress.start("train", scheme.steps, training.step)
-    with _stop_requests() as requests:
-        for batch in load(patches, training.step, scheme.steps, workers=scheme.config.data.workers):
+    batches = load(patches, training.step, scheme.steps, workers=scheme.config.data.workers)
+    with _stop_requests() as requests, closing(batches):
+        for batch in batches:
             loss = training.learn(batch)
             progress.advance(f"epoch {training.epoch}/{scheme.config.optim.epochs}  loss {loss:.3f}")
             if training.step % scheme.iterations == 0:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hga_cli.core.atomic import replacing
 from hga_cli.core.errors import DataError
 from hga_cli.data.prepare import PreparedCase, PreparedImage
-from hga_cli.data.store.files import CASE, VERSION, open_checked, tuples
+from hga_cli.data.store.files import CASE, VERSION, reading, tuples
 from hga_cli.imaging.trail import Trail
 
 CHUNK = 32
@@ -43,7 +43,7 @@ def case_path(store: Path, case: str) -> Path:
 def stored_fingerprint(store: Path, case: str) -> str | None:
     """Return the fingerprint of a finished case, or None if it is not in the store or its file is damaged."""
     try:
-        with open_checked(case_path(store, case), CASE) as file:
+        with reading(case_path(store, case), CASE) as file:
             return str(file.attrs["fingerprint"])
     except DataError:
         return None

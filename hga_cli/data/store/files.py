@@ -1,5 +1,7 @@
 """Opening the files of a store, and checking that they are what they should be."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import numpy as np
 from hga_cli.core.errors import DataError
 
 VERSION = 1
+DAMAGED = (OSError, KeyError, RuntimeError, TypeError, ValueError)
+"""What h5py and JSON raise when bytes of a file have changed (our own errors are none of them)."""
 INDEX = "hga-store"
 CASE = "hga-case"
 
@@ -25,15 +29,35 @@ def open_checked(path: Path, kind: str) -> Any:
         raise DataError(message, hint="make it with 'hga preprocess RAW_DIR', or name it with --dataset")
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
-        message = f"'{path}' is damaged: {error}"
-        raise DataError(message, hint="remove it and run 'hga preprocess' again") from None
-    if file.attrs.get("format") != kind or file.attrs.get("version") != VERSION:
-        found = f"{file.attrs.get('format')} version {file.attrs.get('version')}"
+        about = file.attrs.get("format"), file.attrs.get("version")
+    except DAMAGED as error:
+        raise damaged(path, error) from None
+    if about != (kind, VERSION):
+        found = f"{about[0]} version {about[1]}"
         file.close()
         message = f"'{path}' is {found}, expected {kind} version {VERSION}"
         raise DataError(message, hint="update hga, or preprocess again into another folder")
     return file
+
+
+def damaged(path: Path, error: Exception) -> DataError:
+    """Return the error for a file whose bytes have changed."""
+    message = f"'{path}' is damaged: {error}"
+    return DataError(message, hint="remove it and run 'hga preprocess' again")
+
+
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[Any]:
+    """Open a file of the store, and turn whatever its contents raise into one clear error.
+
+    Raises:
+        DataError: as ``open_checked``, or what is read is damaged.
+    """
+    with open_checked(path, kind) as file:
+        try:
+            yield file
+        except DAMAGED as error:
+            raise damaged(path, error) from None
 
 
 def write_texts(group: Any, name: str, texts: list[str]) -> None:

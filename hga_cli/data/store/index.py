@@ -17,7 +17,7 @@ from hga_cli.data.description import Description, as_tree
 from hga_cli.data.imbalance import ImbalanceTable
 from hga_cli.data.splits import Split
 from hga_cli.data.store.case_file import case_path, read_trail
-from hga_cli.data.store.files import CASE, INDEX, VERSION, open_checked, read_texts, tuples, write_texts
+from hga_cli.data.store.files import CASE, INDEX, VERSION, open_checked, read_texts, reading, tuples, write_texts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +173,7 @@ def _change(store: Path, change: Callable[[h5py.File], None]) -> None:
 
 
 def _scan(store: Path, case: str) -> CaseEntry:
-    with open_checked(case_path(store, case), CASE) as file:
+    with reading(case_path(store, case), CASE) as file:
         trail = read_trail(file)
         return CaseEntry(
             subject=str(file.attrs["subject"]),

@@ -1,8 +1,8 @@
 """Reading a store. Safe while other processes write."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from hga_cli.data.description import Description, parse_description
 from hga_cli.data.imbalance import ImbalanceTable
 from hga_cli.data.splits import Split
 from hga_cli.data.store.case_file import Box, case_path, read_box, read_image, read_trail
-from hga_cli.data.store.files import CASE, INDEX, open_checked, tuples
+from hga_cli.data.store.files import CASE, INDEX, reading, tuples
 from hga_cli.data.store.index import read_entries, read_split, read_table
 from hga_cli.imaging.trail import Trail, Triple
 
@@ -32,7 +32,7 @@ class Store:
             DataError: no store there, or one that cannot be read.
         """
         self.path = path
-        with open_checked(path / "store.h5", INDEX) as file:
+        with reading(path / "store.h5", INDEX) as file:
             self.description: Description = parse_description(json.loads(file.attrs["description"]), str(path))
             self.spacing: Triple | None = tuples(json.loads(file.attrs["spacing"]))
             self.expected: list[str] = json.loads(file.attrs["expected"])
@@ -114,15 +114,8 @@ class Store:
         with self._open(case) as file:
             return read_trail(file)
 
-    @contextmanager
-    def _open(self, case: str) -> Iterator[Any]:
-        path = case_path(self.path, case)
-        with open_checked(path, CASE) as file:
-            try:
-                yield file
-            except OSError as error:
-                message = f"'{path}' is damaged: {error}"
-                raise DataError(message, hint="remove it and run 'hga preprocess' again") from None
+    def _open(self, case: str) -> AbstractContextManager[Any]:
+        return reading(case_path(self.path, case), CASE)
 
     def _require_cases(self, cases: Sequence[str], what: str) -> None:
         gone = sorted(set(cases) - set(self.cases))
