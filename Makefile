@@ -37,7 +37,7 @@ demo: setup  ## set up and run the six commands on sample_data (about 3 minutes 
 	@$(HGA) preprocess sample_data --dataset brats
 	@echo; echo "2/6  hga split: who trains, validates and tests; both visits of a subject stay together"
 	@$(HGA) split --dataset brats
-	@echo; echo "3/6  hga make-imbalance: hide sequences of training cases, t1 rarely, t2 mostly"
+	@echo; echo "3/6  hga make-imbalance: hide sequences of training cases (so few cases cannot follow the rates closely)"
 	@$(HGA) make-imbalance --dataset brats --rates mr2468
 	@echo; echo "4/6  hga train: a small network on what each case has left"
 	@$(HGA) train --dataset brats --preset demo --device cpu --run demo

@@ -28,7 +28,7 @@ class Preprocess:
     spacing: Spacing | None = None
     """Voxel size of the store in mm along the R, A and S axes; None keeps that of each case."""
     on_problem: Literal["stop", "skip"] = "stop"
-    """What a case that cannot be used does: stop everything before a file is written, or leave that case out."""
+    """What a case that cannot be used does: end with an error (sound cases are kept), or be left out."""
     workers: Count | None = None
     """Processes; None: one for each core."""
 

@@ -30,9 +30,10 @@ The index MUST have
 
 It MAY have external links ``links/<case>`` to the case files.
 
-Data sets are chunked, lzf-compressed and carry checksums (fletcher32). Integer images are stored as they are, so
-nothing is lost; others are quantised to 65535 steps between minimum and maximum. Files are written under a temporary
-name and renamed, so a case file is whole or absent. An absent modality is an absent data set, never zeros.
+Data sets are chunked, lzf-compressed and carry checksums (fletcher32). Integer images up to +-32767 that are not
+resampled are stored as they are, so nothing is lost; others are quantised to 65535 steps between minimum and maximum.
+Files are written under a temporary name and renamed, so a case file is whole or absent. An absent modality is an absent
+data set, never zeros.
 """
 
 from hga_cli.data.store.case_file import Box, case_path, stored_fingerprint, write_case
