@@ -55,8 +55,8 @@ for module, name, panel in (
 def main() -> None:
     """Run the program.
 
-    Threads that wait for each other sleep instead of spinning: on a shared machine with two cores a training step is
-    then three times faster, on an idle one as fast. Characters a terminal cannot show are replaced.
+    Threads that wait for each other sleep instead of spinning, which spares much time where other programs run beside
+    them. Characters a terminal cannot show are replaced.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):

@@ -53,7 +53,8 @@ def run(
     from hga_cli.core.run_folder import find_run
     from hga_cli.engine.devices import choose_device
     from hga_cli.engine.inference import load_model
-    from hga_cli.workflows.evaluate import evaluate, known_convention, metrics_folder, part_of_split, write_metrics
+    from hga_cli.metrics.conventions import convention
+    from hga_cli.workflows.evaluate import evaluate, metrics_folder, part_of_split, write_metrics
     from hga_cli.workflows.stores import store_of
 
     folder = find_run(runs_dir, run_name, finished=True)
@@ -71,7 +72,7 @@ def run(
         store,
         cases,
         parse_combinations(combinations, model.modalities),
-        known_convention(settings.convention),
+        convention(settings.convention),
         overlap=settings.overlap,
         progress=terminal,
     )

@@ -17,11 +17,6 @@ def all_combinations(modalities: Sequence[str]) -> list[Combination]:
     return [chosen for size in range(1, len(modalities) + 1) for chosen in choose(modalities, size)]
 
 
-def subsets(combination: Combination) -> list[Combination]:
-    """Return all non-empty subsets of a combination, itself included."""
-    return all_combinations(combination)
-
-
 def combination_name(combination: Combination) -> str:
     """Return ``flair+t2``."""
     return "+".join(combination)

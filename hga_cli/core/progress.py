@@ -1,9 +1,8 @@
 """What a workflow tells its caller while it works. The terminal draws it; the library says nothing."""
 
-from collections.abc import Iterable, Iterator
-from typing import Protocol, TypeVar
-
-Item = TypeVar("Item")
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
 
 
 class Progress(Protocol):
@@ -44,12 +43,11 @@ class Silent:
         """Tell nothing."""
 
 
-def tracked(items: Iterable[Item], progress: Progress, title: str, total: int) -> Iterator[Item]:
-    """Yield the items and tell each one."""
-    progress.start(title, total)
+@contextmanager
+def stage(progress: Progress, title: str, total: int, done: int = 0) -> Iterator[None]:
+    """Begin a stage of ``total`` parts and make sure that it ends, whatever happens inside."""
+    progress.start(title, total, done)
     try:
-        for item in items:
-            yield item
-            progress.advance()
+        yield
     finally:
         progress.finish()

@@ -9,7 +9,7 @@ from types import FrameType
 from typing import Any
 
 from hga_cli.core.atomic import replacing
-from hga_cli.core.progress import Progress
+from hga_cli.core.progress import Progress, stage
 from hga_cli.core.run_folder import RunFolder
 from hga_cli.data.loading import Patches, load
 from hga_cli.engine.checkpoint import save_checkpoint
@@ -37,9 +37,8 @@ def fit(training: Training, patches: Patches, run: RunFolder, about: dict[str, A
     scheme = training.scheme
     if training.step == 0:
         save(training, run, about)
-    progress.start("train", scheme.steps, training.step)
     batches = load(patches, training.step, scheme.steps, workers=scheme.config.data.workers)
-    with _stop_requests() as requests, closing(batches):
+    with stage(progress, "train", scheme.steps, training.step), _stop_requests() as requests, closing(batches):
         for batch in batches:
             loss = training.learn(batch)
             progress.advance(f"epoch {training.epoch}/{scheme.config.optim.epochs}  loss {loss:.3f}")
@@ -54,7 +53,6 @@ def fit(training: Training, patches: Patches, run: RunFolder, about: dict[str, A
                 save(training, run, about)
                 run.log(f"interrupted after step {training.step}")
                 raise Interrupted
-    progress.finish()
 
 
 def save(training: Training, run: RunFolder, about: dict[str, Any]) -> None:

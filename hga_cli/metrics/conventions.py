@@ -6,9 +6,9 @@ when exactly one side is empty, and all of them use the pooled HD95, so that the
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
+from hga_cli.core.errors import ConfigError, suggestion
 from hga_cli.metrics.surface import Definition
 
 Penalty = float | Literal["diagonal"] | None
@@ -74,11 +74,9 @@ def convention(name: str) -> Convention:
     """The convention of that name.
 
     Raises:
-        ValueError: there is none; the message suggests the nearest and lists all.
+        ConfigError: there is none; the hint suggests the nearest name.
     """
-    if name in CONVENTIONS:
-        return CONVENTIONS[name]
-    nearest = get_close_matches(name, CONVENTIONS, n=1)
-    suggestion = f", did you mean {nearest[0]!r}?" if nearest else ""
-    message = f"unknown scoring convention {name!r}{suggestion} (known: {', '.join(CONVENTIONS)})"
-    raise ValueError(message)
+    if name not in CONVENTIONS:
+        message = f"no scoring convention called '{name}'"
+        raise ConfigError(message, hint=suggestion(name, CONVENTIONS))
+    return CONVENTIONS[name]

@@ -13,14 +13,14 @@ import pandas
 
 from hga_cli.core.atomic import replacing, write_json
 from hga_cli.core.combinations import Combination, combination_name
-from hga_cli.core.errors import ConfigError, DataError, UsageError, suggestion
-from hga_cli.core.progress import Progress, Silent
+from hga_cli.core.errors import DataError, UsageError, suggestion
+from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.core.run_folder import RunFolder
 from hga_cli.data.reading import CaseReader
 from hga_cli.data.splits import PARTS
 from hga_cli.data.store import Store
 from hga_cli.engine.inference import TrainedModel, predict_combinations
-from hga_cli.metrics.conventions import CONVENTIONS, Convention
+from hga_cli.metrics.conventions import Convention
 from hga_cli.metrics.score import RegionScore, apply, score_case
 from hga_cli.metrics.surface import Definition
 
@@ -64,11 +64,10 @@ def evaluate(
     progress = progress or Silent()
     _require_fit(model, store, cases)
     rows: list[Row] = []
-    progress.start("evaluate", len(cases))
-    for case in cases:
-        rows += _score(model, store, case, combinations, definition=convention.definition, overlap=overlap)
-        progress.advance(case)
-    progress.finish()
+    with stage(progress, "evaluate", len(cases)):
+        for case in cases:
+            rows += _score(model, store, case, combinations, definition=convention.definition, overlap=overlap)
+            progress.advance(case)
     return _document(rows, model, combinations, convention)
 
 
@@ -84,18 +83,6 @@ def part_of_split(store: Store, text: str, split: str | None) -> list[str]:
         message = f"no part of a split called '{part}'"
         raise UsageError(message, hint=suggestion(part, PARTS))
     return store.split(name or split).part(part)
-
-
-def known_convention(name: str) -> Convention:
-    """Return the convention of that name.
-
-    Raises:
-        ConfigError: there is none; the hint suggests the nearest name.
-    """
-    if name not in CONVENTIONS:
-        message = f"no scoring convention called '{name}'"
-        raise ConfigError(message, hint=suggestion(name, CONVENTIONS))
-    return CONVENTIONS[name]
 
 
 def metrics_folder(run: RunFolder, *, split: str, combinations: str, dataset: str | None) -> Path:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hga_cli.core.combinations import in_order
 from hga_cli.core.errors import DataError, Problem, ProblemsError, UsageError
-from hga_cli.core.progress import Progress, Silent
+from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.data.discovery import RawCase, discover, group, role_of
 from hga_cli.data.prepare import PreparedCase, prepare
 from hga_cli.engine.inference import TrainedModel, predict_combinations
@@ -107,19 +107,18 @@ def predict(
     progress = progress or Silent()
     results: list[Result] = []
     problems: list[Problem] = []
-    progress.start("predict", len(cases))
-    for raw in cases:
-        target = output / f"{raw.case}.nii.gz"
-        if target.exists() and not overwrite:
-            results.append(_skipped(model, raw, target))
-        else:
-            target.unlink(missing_ok=True)
-            try:
-                results.append(_predict_one(model, raw, target, overlap))
-            except ProblemsError as error:
-                problems += error.problems
-        progress.advance(raw.case)
-    progress.finish()
+    with stage(progress, "predict", len(cases)):
+        for raw in cases:
+            target = output / f"{raw.case}.nii.gz"
+            if target.exists() and not overwrite:
+                results.append(_skipped(model, raw, target))
+            else:
+                target.unlink(missing_ok=True)
+                try:
+                    results.append(_predict_one(model, raw, target, overlap))
+                except ProblemsError as error:
+                    problems += error.problems
+            progress.advance(raw.case)
     if problems:
         failed = len({problem.case for problem in problems})
         message = f"{failed} of {len(cases)} cases could not be predicted"

@@ -9,7 +9,6 @@ from hga_cli.core.combinations import (
     in_order,
     parse_combination,
     parse_combinations,
-    subsets,
 )
 from hga_cli.core.errors import UsageError
 
@@ -37,10 +36,6 @@ def test_names_are_unique_and_read_back(count):
     assert [parse_combination(name, modalities) for name in names] == found
     assert parse_combinations(",".join(names), modalities) == found
     assert parse_combinations("all", modalities) == found
-
-
-def test_subsets_are_those_of_the_combination():
-    assert subsets(("flair", "t2")) == [("flair",), ("t2",), ("flair", "t2")]
 
 
 def test_names_follow_the_order_of_the_data_set():

@@ -1,6 +1,4 @@
-import pytest
-
-from hga_cli.core.progress import Silent, tracked
+from hga_cli.core.progress import Silent, stage
 
 
 class Recorder(Silent):
@@ -17,19 +15,17 @@ class Recorder(Silent):
         self.calls.append("finish")
 
 
-def test_each_item_is_told_after_it_was_used():
+def test_stage_begins_and_ends():
     recorder = Recorder()
-    for item in tracked("ab", recorder, "letters", 2):
-        recorder.calls.append(item)
-    assert recorder.calls == [("start", "letters", 2), "a", "advance", "b", "advance", "finish"]
+    with stage(recorder, "letters", 2):
+        recorder.advance()
+    assert recorder.calls == [("start", "letters", 2), "advance", "finish"]
 
 
-def test_stage_ends_when_an_item_fails():
-    def items():
-        yield 1
-        raise ValueError
-
+def test_stage_ends_before_its_failure_is_seen():
     recorder = Recorder()
-    with pytest.raises(ValueError):
-        list(tracked(items(), recorder, "numbers", 2))
-    assert recorder.calls[-1] == "finish"
+    try:
+        with stage(recorder, "numbers", 2):
+            raise ValueError
+    except ValueError:
+        assert recorder.calls[-1] == "finish"
