@@ -1,6 +1,8 @@
 """What a data set is: modalities and their file names, labels, regions, subjects. One TOML file each.
 
-The shipped ones are in ``data/descriptions``; a user's own has the same keys.
+The shipped ones are in ``data/descriptions``; a user's own has the same keys. A file may start from a shipped one
+(``base = "brats"``) and say only what differs, and it may leave modalities and labels to the ``dataset.json`` of the
+raw folder (``dataset_json = true``).
 """
 
 import re
@@ -13,11 +15,12 @@ from pydantic.dataclasses import dataclass
 
 from hga_cli.core.catalog import shipped
 from hga_cli.core.combinations import Combination
+from hga_cli.core.config import merged
 from hga_cli.core.errors import ConfigError, suggestion
 from hga_cli.metrics.regions import Region
 
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-LABEL = "label"
+LABEL, CHANNELS = "label", "channels"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=40)]
 
 
@@ -51,6 +54,23 @@ class Rates:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Layout:
+    """Where files lie, where the endings of their names do not say everything."""
+
+    case: str | None = None
+    """Regular expression, searched in the absolute path without suffix; its groups, joined by ``_``, are the case id,
+    and the files of a case may lie in several folders. None or no match: what stands before the ending in the file
+    name, else the name of the folder; the files of a case lie in one folder."""
+    ignore: tuple[str, ...] = ()
+    """Ends of paths (``Raw_Data/*``) that preprocessing passes over."""
+    suffixes: Annotated[tuple[str, ...], Field(min_length=1)] = (".nii.gz", ".nii")
+    orientation: Annotated[str, Field(pattern=r"^[RL][AP][SI]$")] = "RAS"
+    """Direction of the axes of arrays (``.npy``), which do not say it themselves."""
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Voxel size of arrays (``.npy``) in mm."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Description:
     """A data set. M = number of modalities, K = number of labels + 1 (background)."""
 
@@ -58,11 +78,17 @@ class Description:
     title: str = ""
     modalities: Annotated[tuple[Name, ...], Field(min_length=1)]
     files: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]]
-    """For each modality, and for ``label``, the endings of file names (without ``.nii.gz``), compared without case."""
+    """For each modality, and for ``label``, the endings of file names (without ``.nii.gz``), compared without case. An
+    entry with ``/`` or ``*`` is the end of a path instead (``Masks/Consensus``). ``channels``, if it is there: files
+    that hold all modalities along their last axis, in the order of ``modalities``."""
     labels: Annotated[tuple[LabelClass, ...], Field(min_length=1)]
     regions: Annotated[tuple[RegionOfLabels, ...], Field(min_length=1)]
     subject: str | None = None
     """Regular expression whose first group, found in a case id, is the subject; None or no match: the id itself."""
+    list_name: str | None = None
+    """Regular expression for names in lists (splits, imbalance tables): its first group is the case, a second one the
+    number of a slice. None or no match: the name is the case."""
+    layout: Layout = Field(default_factory=Layout)
     imbalance: Rates = Field(default_factory=Rates)
 
     @model_validator(mode="after")
@@ -72,12 +98,22 @@ class Description:
         digits = self.imbalance.digits
         checks = [
             (len(set(self.modalities)) == len(self.modalities), "a modality is named twice"),
-            (LABEL not in self.modalities, f"'{LABEL}' cannot be a modality"),
-            (set(self.files) == {*self.modalities, LABEL}, "[files] needs one entry per modality and one for label"),
+            (not {LABEL, CHANNELS} & set(self.modalities), f"'{LABEL}' and '{CHANNELS}' cannot be modalities"),
+            (
+                set(self.files) - {CHANNELS} == {*self.modalities, LABEL},
+                "[files] needs one entry per modality and one for label",
+            ),
             (len(set(values)) == len(values) and 0 not in values, "a label value is used twice, or is 0 (background)"),
             (all(set(region.labels) <= set(names) for region in self.regions), "a region names an unknown label"),
             (not digits or sorted(digits) == sorted(self.modalities), "imbalance.digits must name each modality once"),
-            (self.subject is None or re.compile(self.subject).groups >= 1, "subject needs a group in parentheses"),
+            *(
+                (pattern is None or re.compile(pattern).groups >= 1, f"{key} needs a group in parentheses")
+                for key, pattern in (
+                    ("subject", self.subject),
+                    ("list_name", self.list_name),
+                    ("layout.case", self.layout.case),
+                )
+            ),
         ]
         for holds, text in checks:
             if not holds:
@@ -99,6 +135,14 @@ class Description:
         found = re.match(self.subject, case) if self.subject else None
         return found.group(1) if found else case
 
+    def listed(self, name: str) -> tuple[str, int | None]:
+        """Return (case, slice) that a name in a list means; the slice is None where it is the whole case."""
+        found = re.match(self.list_name, name) if self.list_name else None
+        if found is None:
+            return name, None
+        case, *others = found.groups()
+        return case, int(others[0]) if others and others[0] is not None else None
+
     def scored_regions(self) -> list[Region]:
         """Return the regions as sets of class indices."""
         index = {entry.name: position for position, entry in enumerate(self.labels, start=1)}
@@ -112,27 +156,59 @@ class Description:
         ]
 
 
-def load_description(name_or_file: str) -> Description:
+def load_description(name_or_file: str, raw: Path | None = None) -> Description:
     """Return a shipped description by name, or one from a TOML file.
+
+    Args:
+        name_or_file: ``brats``, or ``mine.toml``.
+        raw: the raw folder, for descriptions that leave modalities and labels to its ``dataset.json``.
 
     Raises:
         ConfigError: no such name or file, or the file does not describe a data set.
+        DataError: there is no usable ``dataset.json`` in ``raw``.
     """
+    tree = _tree(name_or_file)
+    if tree.pop("dataset_json", False):
+        from hga_cli.data.dataset_json import read_dataset_json
+
+        tree = merged(tree, read_dataset_json(raw, name_or_file))
+    return parse_description(tree, name_or_file)
+
+
+def _tree(name_or_file: str) -> dict[str, Any]:
+    """Read a description and lay it over the one it is based on."""
     known = shipped("data/descriptions")
-    if name_or_file in known:
-        return parse_description(tomllib.loads(known[name_or_file].read_text(encoding="utf-8")), name_or_file)
     path = Path(name_or_file)
-    if path.suffix != ".toml":
+    if name_or_file in known:
+        text = known[name_or_file].read_text(encoding="utf-8")
+    elif path.suffix == ".toml":
+        text = _text(path)
+    else:
         message = f"no data set called '{name_or_file}'"
         raise ConfigError(message, hint=f"{suggestion(name_or_file, known)}; or a file: --dataset mine.toml")
     try:
-        return parse_description(tomllib.loads(path.read_text(encoding="utf-8")), name_or_file)
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = f"'{path}' is not a TOML file: {error}"
+        raise ConfigError(message, hint="compare it with a shipped one: hga info datasets brats") from None
+    base = tree.pop("base", None)
+    if base is None:
+        return tree
+    if base not in known:
+        message = f"data set description '{name_or_file}', base: no shipped data set called '{base}'"
+        raise ConfigError(message, hint=suggestion(str(base), known))
+    return merged(_tree(base), tree)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         message = f"no data set description '{path}'"
-        raise ConfigError(message, hint=f"shipped ones: {', '.join(known)}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(message, hint=f"shipped ones: {', '.join(shipped('data/descriptions'))}") from None
+    except UnicodeDecodeError as error:
         message = f"'{path}' is not a TOML file: {error}"
-        raise ConfigError(message) from None
+        raise ConfigError(message, hint="save it as UTF-8 text") from None
 
 
 def parse_description(tree: dict[str, Any], source: str) -> Description:
@@ -144,10 +220,10 @@ def parse_description(tree: dict[str, Any], source: str) -> Description:
     try:
         return TypeAdapter(Description).validate_python(tree)
     except (ValidationError, re.error) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": ("subject",), "msg": str(error)}
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": f"{error} in a pattern"}
         key = ".".join(str(part) for part in first["loc"]) or "file"
         message = f"data set description '{source}', {key}: {first['msg']}"
-        raise ConfigError(message, hint="compare it with a shipped description, for example brats") from None
+        raise ConfigError(message, hint="compare it with a shipped one: hga info datasets brats") from None
 
 
 def as_tree(description: Description) -> dict[str, Any]:

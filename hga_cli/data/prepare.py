@@ -25,6 +25,18 @@ MANY_VALUES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """How cases are prepared; a store and a model remember it, because a new patient must be prepared the same way."""
+
+    spacing: Triple | None = None
+    """Wanted voxel size in mm along R, A, S; None keeps that of the files."""
+    clip: tuple[float, float] | None = None
+    """Percentiles of the foreground of each modality that values are clipped to; None: no clipping."""
+    align: bool = False
+    """Resample images and label that lie on grids of their own onto one grid, instead of refusing the case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedImage:
     """One modality: ``z`` = (raw - mean) / std after resampling. ``raw`` is kept where nothing was resampled."""
 

@@ -14,7 +14,7 @@ from hga_cli.core.progress import Progress, Silent
 from hga_cli.core.settings import Preprocess
 from hga_cli.data.description import LABEL, Description, as_tree
 from hga_cli.data.discovery import Findings, RawCase, discover, require_clean
-from hga_cli.data.prepare import prepare
+from hga_cli.data.prepare import Preparation, prepare
 from hga_cli.data.store import Store, case_path, stored_fingerprint, update_index, write_case
 from hga_cli.imaging.volume import file_digest
 
@@ -90,7 +90,7 @@ def preprocess(
         found=[case.case for case in findings.cases],
         examined=[case.case for case in mine],
         skipped=sorted(skipped),
-        spacing=settings.spacing,
+        preparation=Preparation(spacing=settings.spacing),
     )
     if bad and settings.on_problem == "stop":
         message = f"{len({problem.case for problem in bad})} of {len(mine)} cases of '{raw}' cannot be used"

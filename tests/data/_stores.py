@@ -3,6 +3,7 @@
 from _raw import BRATS, MODALITIES
 
 from hga_cli.data.imbalance import ImbalanceTable
+from hga_cli.data.prepare import Preparation
 from hga_cli.data.splits import Split
 from hga_cli.data.store import Store, update_index
 
@@ -17,7 +18,7 @@ TABLE = ImbalanceTable(
 
 
 def index(path, cases, skipped=()):
-    update_index(path, BRATS, found=cases, examined=cases, skipped=skipped, spacing=None)
+    update_index(path, BRATS, found=cases, examined=cases, skipped=skipped, preparation=Preparation())
     return Store(path)
 
 

@@ -8,6 +8,7 @@ from _raw import BRATS, MODALITIES, image, label, prepared, write_raw
 from hga_cli.alignment.cycle import CycleSampler
 from hga_cli.core.settings import Augmentation, Data
 from hga_cli.data.loading import Patches, load
+from hga_cli.data.prepare import Preparation
 from hga_cli.data.reading import CaseReader
 from hga_cli.data.sampling import CaseSampler, Draw
 from hga_cli.data.store import Box, Store, update_index, write_case
@@ -26,7 +27,9 @@ def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("loading")
     for case, present in PRESENT.items():
         write_case(folder / "store", prepared(write_raw(folder / "raw", case, present)), "x")
-    update_index(folder / "store", BRATS, found=list(PRESENT), examined=list(PRESENT), skipped=[], spacing=None)
+    update_index(
+        folder / "store", BRATS, found=list(PRESENT), examined=list(PRESENT), skipped=[], preparation=Preparation()
+    )
     return Store(folder / "store")
 
 
@@ -167,7 +170,7 @@ def test_small_class_is_seen_as_often_as_a_large_one(tmp_path):
     classes = label((2,))
     classes[9, 9, 6] = 1
     write_case(tmp_path / "store", prepared(write_raw(tmp_path, "p1", arrays={"seg": classes})), "x")
-    update_index(tmp_path / "store", BRATS, found=["p1"], examined=["p1"], skipped=[], spacing=None)
+    update_index(tmp_path / "store", BRATS, found=["p1"], examined=["p1"], skipped=[], preparation=Preparation())
     made = patches(Store(tmp_path / "store"), sampler=One("p1"), patch=(1, 1, 1), foreground=1.0)
     small = np.mean([int(made[step].label.max()) == 1 for step in range(200)])
     assert small == pytest.approx(0.5, abs=0.12)

@@ -12,6 +12,7 @@ from _raw import BRATS
 from _stores import SPLIT, TABLE, files, index
 
 from hga_cli.core.errors import DataError
+from hga_cli.data.prepare import Preparation
 from hga_cli.data.splits import Split
 from hga_cli.data.store import (
     Store,
@@ -40,9 +41,9 @@ def test_skipped_cases_are_not_expected(path):
 def test_shards_know_what_the_others_skipped(path):
     everything = ["p1", "p2", "p3", "q"]
     for examined, skipped in [(["p1", "q"], ["q"]), (["p2", "p3"], [])]:
-        update_index(path, BRATS, found=everything, examined=examined, skipped=skipped, spacing=None)
+        update_index(path, BRATS, found=everything, examined=examined, skipped=skipped, preparation=Preparation())
     Store(path).require_complete()
-    update_index(path, BRATS, found=everything, examined=["p1", "q"], skipped=[], spacing=None)
+    update_index(path, BRATS, found=everything, examined=["p1", "q"], skipped=[], preparation=Preparation())
     with pytest.raises(DataError, match=r"1 of 4 cases lack \(q\)"):
         Store(path).require_complete()
 

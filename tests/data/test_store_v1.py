@@ -9,6 +9,7 @@ from _make_store_v1 import AFFINE, PRESENT, SHAPE, TREE, image, label
 
 from hga_cli.data.description import parse_description
 from hga_cli.data.imbalance import ImbalanceTable
+from hga_cli.data.prepare import Preparation
 from hga_cli.data.splits import Split
 from hga_cli.data.store import Store, save_split, stored_fingerprint, update_index
 
@@ -107,7 +108,7 @@ def test_old_store_can_be_written_on(tmp_path, store):
     copy = Path(shutil.copytree(FOLDER, tmp_path / "store"))
     second = Split(name="second", train=[SECOND], val=[FIRST], test=[])
     save_split(copy, second)
-    update_index(copy, store.description, found=list(PRESENT), examined=[], skipped=[], spacing=None)
+    update_index(copy, store.description, found=list(PRESENT), examined=[], skipped=[], preparation=Preparation())
     again = Store(copy)
     assert again.splits == {"default": store.split("default"), "second": second}
     assert again.tables == store.tables

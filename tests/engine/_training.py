@@ -12,7 +12,7 @@ from hga_cli.core.run_folder import RunFolder
 from hga_cli.data.description import parse_description
 from hga_cli.data.imbalance import ImbalanceTable
 from hga_cli.data.loading import Patches
-from hga_cli.data.prepare import PreparedCase, PreparedImage
+from hga_cli.data.prepare import Preparation, PreparedCase, PreparedImage
 from hga_cli.data.splits import Split
 from hga_cli.data.store import Store, save_split, save_table, update_index, write_case
 from hga_cli.engine.checkpoint import load_checkpoint
@@ -68,7 +68,7 @@ def make_store(path, cases=None, *, table=None, shape=SHAPE):
     for case, present in cases.items():
         write_case(path, prepared(case, present, shape), fingerprint=case)
     names = list(cases)
-    update_index(path, description(), found=names, examined=names, skipped=[], spacing=None)
+    update_index(path, description(), found=names, examined=names, skipped=[], preparation=Preparation())
     save_split(path, Split(name="default", train=sorted(cases), val=[], test=[]))
     if table:
         rows = [tuple(modality in table[case] for modality in MODALITIES) for case in sorted(table)]

@@ -21,8 +21,10 @@ A case file MUST have
 
 The index MUST have
 
-* attributes ``format`` = "hga-store", ``version`` = 1, ``description`` (JSON), ``spacing`` (JSON, mm that cases were
-  resampled to, or null), ``cases`` (JSON, case -> subject, modalities, shape, spacing in mm, label_values),
+* attributes ``format`` = "hga-store", ``version`` = 1, ``description`` (JSON), ``preparation`` (JSON: spacing in mm
+  that cases were resampled to or null, percentiles that values were clipped to or null, align; older stores have an
+  attribute ``spacing`` instead), ``cases`` (JSON, case -> subject, modalities, shape, spacing in mm, label_values,
+  label_voxels, digests; the last two MAY lack),
   ``expected`` (JSON list of the cases that were found in the raw folder and not skipped) and ``skipped`` (JSON list of
   those left out on purpose);
 * groups ``splits/<name>`` with data sets ``train``, ``val``, ``test`` (text) and ``imbalance/<name>`` with data sets

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import DataError
 from hga_cli.data.description import Description, as_tree
 from hga_cli.data.imbalance import ImbalanceTable
+from hga_cli.data.prepare import Preparation
 from hga_cli.data.splits import Split
 from hga_cli.data.store.case_file import case_path, read_trail
 from hga_cli.data.store.files import CASE, INDEX, VERSION, open_checked, read_texts, reading, tuples, write_texts
@@ -32,6 +33,10 @@ class CaseEntry:
     """mm along D, H, W."""
     label_values: dict[str, int]
     """Which value the label file holds for each class found in it."""
+    label_voxels: dict[str, int] = field(default_factory=dict)
+    """Voxels of each class in the label file (empty in older stores)."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """Hash of the stored values of each modality (empty in older stores): equal ones are the same image."""
 
 
 def update_index(
@@ -41,7 +46,7 @@ def update_index(
     found: Sequence[str],
     examined: Sequence[str],
     skipped: Sequence[str],
-    spacing: Sequence[float] | None,
+    preparation: Preparation,
 ) -> None:
     """Rebuild the list of cases from the case files; splits and tables stay.
 
@@ -51,7 +56,7 @@ def update_index(
         found: every usable case of the raw folder.
         examined: those this process looked into (other shards look into the others).
         skipped: those of them that are left out on purpose.
-        spacing: mm that cases were resampled to; None: each kept its own.
+        preparation: how cases were prepared.
     """
 
     def change(file: h5py.File) -> None:
@@ -60,7 +65,7 @@ def update_index(
         expected = sorted(set(found) - set(left_out))
         entries = {case: asdict(_scan(store, case)) for case in expected if case_path(store, case).exists()}
         file.attrs["description"] = json.dumps(as_tree(description))
-        file.attrs["spacing"] = json.dumps(spacing)
+        file.attrs["preparation"] = json.dumps(asdict(preparation))
         file.attrs["expected"] = json.dumps(expected)
         file.attrs["skipped"] = json.dumps(left_out)
         file.attrs["cases"] = json.dumps(entries)
@@ -99,6 +104,13 @@ def read_entries(text: str) -> dict[str, CaseEntry]:
         case: CaseEntry(**{key: tuples(value) for key, value in tree.items()})
         for case, tree in json.loads(text).items()
     }
+
+
+def read_preparation(attributes: Any) -> Preparation:
+    """Read how cases were prepared (older stores say the spacing only)."""
+    if "preparation" not in attributes:
+        return Preparation(spacing=tuples(json.loads(attributes["spacing"])))
+    return Preparation(**{key: tuples(value) for key, value in json.loads(attributes["preparation"]).items()})
 
 
 def read_split(name: str, group: Any) -> Split:

@@ -15,8 +15,8 @@ from hga_cli.data.description import Description, parse_description
 from hga_cli.data.imbalance import ImbalanceTable
 from hga_cli.data.splits import Split
 from hga_cli.data.store.case_file import Box, case_path, read_box, read_image, read_trail
-from hga_cli.data.store.files import CASE, INDEX, reading, tuples
-from hga_cli.data.store.index import read_entries, read_split, read_table
+from hga_cli.data.store.files import CASE, INDEX, reading
+from hga_cli.data.store.index import read_entries, read_preparation, read_split, read_table
 from hga_cli.imaging.trail import Trail, Triple
 
 Item = TypeVar("Item", Split, ImbalanceTable)
@@ -34,7 +34,7 @@ class Store:
         self.path = path
         with reading(path / "store.h5", INDEX) as file:
             self.description: Description = parse_description(json.loads(file.attrs["description"]), str(path))
-            self.spacing: Triple | None = tuples(json.loads(file.attrs["spacing"]))
+            self.preparation = read_preparation(file.attrs)
             self.expected: list[str] = json.loads(file.attrs["expected"])
             self.cases = read_entries(file.attrs["cases"])
             self.splits = {name: read_split(name, group) for name, group in file["splits"].items()}
@@ -44,6 +44,11 @@ class Store:
     def modalities(self) -> Combination:
         """The modalities of the data set, in its order."""
         return self.description.modalities
+
+    @property
+    def spacing(self) -> Triple | None:
+        """Voxel size in mm that cases were resampled to; None: each kept its own."""
+        return self.preparation.spacing
 
     def require_complete(self) -> None:
         """Stop if cases that preprocessing found are not in the store yet.

@@ -1,0 +1,96 @@
+"""What ``dataset.json`` says of a data set: nnU-Net (versions 1 and 2) and the Medical Segmentation Decathlon.
+
+Channels become modalities, with their numbers as endings (``0000``); values become labels; a label of several values
+(nnU-Net calls it a region) becomes a region. Names are turned into ours: ``whole tumour`` is ``whole-tumour``.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hga_cli.core.errors import ConfigError, DataError
+
+FILE = "dataset.json"
+
+
+def read_dataset_json(raw: Path | None, source: str) -> dict[str, Any]:
+    """Return name, modalities, files, labels and regions as a description has them.
+
+    Args:
+        raw: folder that holds ``dataset.json``, itself or one of the folders right below it.
+        source: name of the description that asks.
+
+    Raises:
+        ConfigError: no folder is known.
+        DataError: no such file, several, or one that cannot be understood.
+    """
+    if raw is None:
+        message = f"data set '{source}' is described by the {FILE} of its raw folder"
+        raise ConfigError(message, hint=f"hga preprocess RAW_DIR --dataset {source}")
+    path = _find(raw)
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8-sig"))
+        channels = tree.get("channel_names") or tree["modality"]
+        modalities = _channel_names(channels)
+        values = _values(tree["labels"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        message = f"'{path}' is no description of a data set: {type(error).__name__} {error}"
+        raise DataError(
+            message, hint="it needs channel_names (or modality) and labels, as nnU-Net writes them"
+        ) from None
+    ending = tree.get("file_ending", ".nii.gz")
+    if ending not in (".nii.gz", ".nii"):
+        message = f"'{path}' says that files end with '{ending}'"
+        raise DataError(message, hint="hga reads NIfTI; convert the files to .nii.gz")
+    names = {value: _label_name(value, values) for value in sorted({one for all_ in values.values() for one in all_})}
+    return {
+        "name": _plain(str(tree.get("name") or raw.resolve().name), "data"),
+        "modalities": modalities,
+        "files": {name: [f"{index:04}", name] for index, name in enumerate(modalities)},
+        "labels": [{"name": name, "values": [value]} for value, name in names.items()],
+        "regions": [
+            {"name": _plain(region, "region"), "labels": [names[value] for value in members]}
+            for region, members in values.items()
+        ],
+    }
+
+
+def _find(raw: Path) -> Path:
+    found = sorted({*raw.glob(FILE), *raw.glob(f"*/{FILE}")})
+    if len(found) != 1:
+        what = "no" if not found else f"{len(found)} files"
+        message = f"{what} {FILE} in '{raw}'"
+        raise DataError(message, hint="name the folder of one data set, the one with imagesTr and labelsTr")
+    return found[0]
+
+
+def _channel_names(channels: Mapping[str, str]) -> list[str]:
+    """Return one name for each channel, in the order of their numbers; equal names get their number."""
+    ordered = [_plain(str(channels[key]), "channel") for key in sorted(channels, key=int)]
+    return [f"{name}-{index}" if ordered.count(name) > 1 else name for index, name in enumerate(ordered)]
+
+
+def _values(labels: Mapping[str, Any]) -> dict[str, list[int]]:
+    """Return name -> values, without background. Version 1 and the Decathlon write value -> name."""
+    pairs = [(value, key) if isinstance(value, str) else (key, value) for key, value in labels.items()]
+    found = {
+        str(name): sorted({int(one) for one in (value if isinstance(value, list) else [value])})
+        for name, value in pairs
+    }
+    return {
+        name: [value for value in values if value] for name, values in found.items() if any(values) and name != "ignore"
+    }
+
+
+def _label_name(value: int, values: Mapping[str, list[int]]) -> str:
+    """Return the name of the one value, or ``value-3`` where it is only part of regions."""
+    alone = [name for name, members in values.items() if members == [value]]
+    return _plain(alone[0], "label") if alone else f"value-{value}"
+
+
+def _plain(name: str, kind: str) -> str:
+    """Return a name of letters, digits, ``-`` and ``_`` that starts with a letter."""
+    words = re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-")[:40]
+    return words if re.match(r"[A-Za-z]", words) else f"{kind}-{words}".rstrip("-")[:40]
