@@ -34,6 +34,9 @@ def run(
     ] = None,
     gpu: options.Gpu = None,
     device: options.Device = None,
+    align: Annotated[
+        bool, typer.Option("--align", help="Resample modalities on grids of their own onto the grid of the first.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Predict again what is there.")] = False,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
@@ -61,7 +64,9 @@ def run(
     settings = resolve(file=config or folder.config_file, assignments=assignments or []).evaluation
     terminal.detail(f"settings: {settings}")
     terminal.say(f"model of run {folder.name} (trained {model.step} steps), on {model.device}")
-    results = predict(model, cases, output, overlap=settings.overlap, overwrite=overwrite, progress=terminal)
+    results = predict(
+        model, cases, output, overlap=settings.overlap, align=align, overwrite=overwrite, progress=terminal
+    )
     for result in results:
         for warning in result.warnings:
             terminal.warn(f"{result.case}: {warning}")

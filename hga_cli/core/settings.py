@@ -4,9 +4,9 @@ The dataclasses are checked by pydantic when they are built: an unknown key, a w
 error. ``hga_cli.core.config`` builds them from presets, files and flags.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -16,6 +16,7 @@ Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Spacing = tuple[Positive, Positive, Positive]
 PlainName = Annotated[str, Field(pattern=r"^[^\W_][\w.+-]*$", max_length=100)]
@@ -27,19 +28,39 @@ class Preprocess:
 
     spacing: Spacing | None = None
     """Voxel size of the store in mm along the R, A and S axes; None keeps that of each case."""
+    clip: tuple[Percent, Percent] | None = None
+    """Percentiles of the foreground that values of each modality are clipped to, e.g. [1, 99]; None: no clipping."""
+    align: bool = False
+    """Resample images and label on grids of their own onto one grid; False: such cases are problems."""
+    mixed_conventions: bool = False
+    """Accept that a label has one value in some cases and another in others (BraTS 2021 beside 2023)."""
     on_problem: Literal["stop", "skip"] = "stop"
     """What a case that cannot be used does: end with an error (sound cases are kept), or be left out."""
     workers: Count | None = None
-    """Processes; None: one for each core."""
+    """Processes; None: one for each core that this process may use."""
+
+    @model_validator(mode="after")
+    def _low_before_high(self) -> Self:
+        if self.clip is not None and not self.clip[0] < self.clip[1]:
+            message = "clip should be two percentiles, the lower one first"
+            raise ValueError(message)
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Split:
     """Who trains, validates and tests. A subject is never in two parts."""
 
-    name: PlainName = "default"
+    name: PlainName | None = None
+    """Name of the split; None: default. Folds are called NAME-1, NAME-2, ...; None: fold."""
     ratios: tuple[Share, Share, Share] = (0.7, 0.1, 0.2)
-    """Shares of the subjects for training, validation and test; their sum is 1."""
+    """Shares of the subjects for training, validation and test; their sum is 1. Folds use the second one only."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Number of splits whose test parts are disjoint and hold every subject once; None: one split."""
+    source: str | None = None
+    """Folder with train.txt, val.txt, test.txt, a table, or a shipped split; None: drawn by the ratios."""
+    subjects: str | None = None
+    """CSV file with columns case and subject; None: the rule of the data set."""
     seed: Seed = 1037
 
 
@@ -50,11 +71,14 @@ class Imbalance:
     name: PlainName | None = None
     """Name of the table; None: made from the rates."""
     rates: dict[str, Rate] | str | None = None
-    """Missing rate of each modality, or the published short form mrABCD (digits are tenths)."""
+    """Missing rate of each modality, or the published short form mrABCD (digits are tenths, 9p5 is 0.95)."""
     rule: Literal["expected", "bernoulli"] = "expected"
     """expected: the published procedure, blocks of expected size; bernoulli: every modality drawn on its own."""
-    unit: Literal["subject", "case"] = "subject"
-    """What is drawn together: all cases of a subject miss the same modalities, or each case on its own."""
+    unit: Literal["subject", "case", "slice"] = "subject"
+    """What is drawn together: all cases of a subject miss the same modalities, each case on its own, or each axial
+    slice that holds labels (for 2D networks)."""
+    empty: Literal["redraw", "drop"] = "redraw"
+    """What happens to a unit that keeps nothing: it is drawn again (BraTS), or training leaves it out (MSSEG)."""
     seed: Seed = 1037
 
 

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass
 
 from hga_cli.core.catalog import shipped
-from hga_cli.core.combinations import Combination
+from hga_cli.core.combinations import Combination, all_combinations, combination_name, in_order
 from hga_cli.core.config import merged
 from hga_cli.core.errors import ConfigError, suggestion
 from hga_cli.metrics.regions import Region
@@ -31,6 +31,8 @@ class LabelClass:
     name: Name
     values: Annotated[tuple[int, ...], Field(min_length=1)]
     """Values that mean this class in a file. The first is written where a model never saw a file with labels."""
+    doubt: str = ""
+    """What to do where a file, or a whole data set, uses more than one of the values."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -51,6 +53,8 @@ class Rates:
     """The modality of each digit."""
     patterns: tuple[str, ...] = ()
     """Order in which patterns of presence are visited; empty: from all present downwards, as binary numbers."""
+    ids: tuple[str, ...] = ()
+    """The combinations in the order of their numbers in published tables; empty: by size, from the last modality on."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -106,18 +110,18 @@ class Description:
             (len(set(values)) == len(values) and 0 not in values, "a label value is used twice, or is 0 (background)"),
             (all(set(region.labels) <= set(names) for region in self.regions), "a region names an unknown label"),
             (not digits or sorted(digits) == sorted(self.modalities), "imbalance.digits must name each modality once"),
-            *(
-                (pattern is None or re.compile(pattern).groups >= 1, f"{key} needs a group in parentheses")
-                for key, pattern in (
-                    ("subject", self.subject),
-                    ("list_name", self.list_name),
-                    ("layout.case", self.layout.case),
-                )
+            (
+                not self.imbalance.ids
+                or sorted(self.imbalance.ids) == sorted(map(combination_name, all_combinations(self.modalities))),
+                "imbalance.ids must name each combination once",
             ),
         ]
         for holds, text in checks:
             if not holds:
                 raise ValueError(text)
+        patterns = {"subject": self.subject, "list_name": self.list_name, "layout.case": self.layout.case}
+        for key, pattern in patterns.items():
+            _require_group(key, pattern)
         return self
 
     @property
@@ -129,6 +133,14 @@ class Description:
     def digits(self) -> Combination:
         """The modalities in the order of the digits of a short form of rates."""
         return self.imbalance.digits or self.modalities
+
+    @property
+    def numbered(self) -> list[Combination]:
+        """The 2**M - 1 combinations, each at the place of its number in published tables."""
+        named = {combination_name(one): one for one in all_combinations(self.modalities)}
+        if self.imbalance.ids:
+            return [named[name] for name in self.imbalance.ids]
+        return [in_order(one, self.modalities) for one in all_combinations(self.modalities[::-1])]
 
     def subject_of(self, case: str) -> str:
         """Return the subject of a case id."""
@@ -219,8 +231,8 @@ def parse_description(tree: dict[str, Any], source: str) -> Description:
     """
     try:
         return TypeAdapter(Description).validate_python(tree)
-    except (ValidationError, re.error) as error:
-        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": f"{error} in a pattern"}
+    except ValidationError as error:
+        first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "file"
         message = f"data set description '{source}', {key}: {first['msg']}"
         raise ConfigError(message, hint="compare it with a shipped one: hga info datasets brats") from None
@@ -230,3 +242,14 @@ def as_tree(description: Description) -> dict[str, Any]:
     """Return a description as plain values, for a store or a checkpoint."""
     tree: dict[str, Any] = TypeAdapter(Description).dump_python(description, mode="json")
     return tree
+
+
+def _require_group(key: str, pattern: str | None) -> None:
+    """Check a regular expression (pydantic turns the ValueError into one of its own)."""
+    try:
+        if pattern is not None and re.compile(pattern).groups < 1:
+            message = f"{key} needs a group in parentheses"
+            raise ValueError(message)
+    except re.error as error:
+        message = f"{key} is no regular expression: {error}"
+        raise ValueError(message) from None

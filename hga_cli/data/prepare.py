@@ -1,9 +1,11 @@
 """From the files of one case to normalised arrays on one grid: the same for training and for a new patient.
 
-Read -> canonical orientation -> same grid for all -> crop to the foreground -> z-score per modality -> resample.
+Read -> classes of the label -> same grid for all -> clip -> canonical orientation -> crop to the foreground ->
+z-score per modality -> resample.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +15,13 @@ from hga_cli.core.combinations import Combination, in_order
 from hga_cli.core.errors import DataError, Problem, ProblemsError
 from hga_cli.data.description import LABEL, Description
 from hga_cli.data.discovery import RawCase
-from hga_cli.imaging.normalise import Statistics, foreground_statistics, z_score
+from hga_cli.data.grids import aligned, grid_problems, unusable_affines
+from hga_cli.data.labels import Classes, label_voxels, lost_label_warnings, read_classes
+from hga_cli.imaging.arrays import SUFFIX, read_array_channels, read_array_label
+from hga_cli.imaging.normalise import Statistics, clip_to_percentiles, foreground_statistics, z_score
 from hga_cli.imaging.resample import resample_image, resample_labels
-from hga_cli.imaging.trail import Trail, Triple, canonical_affine, distance_mm, foreground_box, to_canonical
-from hga_cli.imaging.volume import Volume, integers, read_channels, read_volume
-
-GRID_TOLERANCE = 0.01
-"""Grids count as one while no corner is further off than this, in voxels (of the smallest edge)."""
-MANY_VALUES = 20
-"""A label map with more undeclared values is probably an image."""
+from hga_cli.imaging.trail import Trail, Triple, foreground_box, to_canonical
+from hga_cli.imaging.volume import Volume, read_channels, read_volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +63,13 @@ class PreparedCase:
     """Class indices of the whole file in canonical orientation: what is scored against."""
     label_values: dict[str, int]
     """Which value the label file holds for each class found in it."""
+    label_voxels: dict[str, int]
+    """Voxels of each class that occurs in ``reference``."""
     trail: Trail
     like: Volume
     """The first image, without its array: what a label map is written like."""
-    sources: dict[str, tuple[str, str]]
-    """Role -> (file name, digest)."""
+    sources: dict[str, tuple[str, str, int, int]]
+    """Role -> (file name, digest, size in bytes, time of the last change in ns)."""
     warnings: list[str] = field(default_factory=list)
 
     def combination(self, modalities: Combination) -> Combination:
@@ -75,29 +77,25 @@ class PreparedCase:
         return in_order(self.images, modalities)
 
 
-def prepare(raw: RawCase, description: Description, spacing: Triple | None) -> PreparedCase:
+def prepare(raw: RawCase, description: Description, how: Preparation) -> PreparedCase:
     """Read and prepare one case.
 
     Args:
         raw: its files.
         description: modalities and labels of the data set.
-        spacing: wanted voxel size in mm along R, A, S; None keeps that of the files.
+        how: voxel size, clipping, alignment.
 
     Raises:
         ProblemsError: everything that is wrong with the files of this case.
     """
-    volumes, problems = _read(raw)
-    problems += _grid_problems(raw.case, volumes)
-    if problems:
-        message = f"case '{raw.case}' cannot be used"
-        raise ProblemsError(message, problems)
-    warnings: list[str] = []
-    arrays = {role: _finite(volume, role, warnings) for role, volume in volumes.items() if role != LABEL}
+    warnings = list(raw.warnings)
+    volumes, classes = _usable(raw, description, how, warnings)
+    arrays = {role: _clipped(volumes[role], role, how, warnings) for role in raw.images}
     statistics = _statistics(raw, arrays, warnings)
     like = volumes[next(role for role in description.modalities if role in statistics)]
-    label, values = (None, {}) if raw.label is None else _classes(raw, volumes[LABEL], description)
+    reference = to_canonical(volumes[LABEL].data, volumes[LABEL].affine) if classes else None
     canonical = {role: to_canonical(arrays[role], volumes[role].affine) for role in statistics}
-    trail = Trail.along(like.data.shape, like.affine, _box(canonical, label), spacing)
+    trail = Trail.along(like.data.shape, like.affine, _box(canonical, reference), how.spacing)
     return PreparedCase(
         case=raw.case,
         subject=raw.subject,
@@ -105,63 +103,89 @@ def prepare(raw: RawCase, description: Description, spacing: Triple | None) -> P
             role: PreparedImage(raw=_on_grid(canonical[role], trail), statistics=statistics[role])
             for role in in_order(statistics, description.modalities)
         },
-        label=None if label is None else _label_on_grid(label, trail, raw.case, description, warnings),
-        reference=label,
-        label_values=values,
+        label=None if reference is None else _label_on_grid(reference, trail, description, warnings),
+        reference=reference,
+        label_values=classes.values if classes else {},
+        label_voxels={} if reference is None else label_voxels(reference, description),
         trail=trail,
         like=like,
-        sources={role: (volume.path.name, volume.digest) for role, volume in volumes.items()},
+        sources={role: _source(volume) for role, volume in volumes.items()},
         warnings=warnings,
     )
 
 
-def _read(raw: RawCase) -> tuple[dict[str, Volume], list[Problem]]:
-    volumes, problems = {}, []
+def _usable(
+    raw: RawCase, description: Description, how: Preparation, warnings: list[str]
+) -> tuple[dict[str, Volume], Classes | None]:
+    """Read all files onto one grid, the label as class indices; collect everything that is wrong with them first."""
+    volumes, problems = _read(raw, description)
+    classes = None
+    if LABEL in volumes:
+        try:
+            classes = read_classes(volumes[LABEL], description)
+            volumes[LABEL] = classes.volume
+            warnings += classes.warnings
+        except DataError as error:
+            problems.append(Problem(case=raw.case, file=str(raw.label), problem=error.message))
+    lost = unusable_affines(raw.case, volumes)
+    problems += lost
+    if not lost and not how.align:
+        problems += grid_problems(raw.case, volumes)
+    elif not problems:
+        volumes, said, apart = aligned(raw.case, volumes, description)
+        warnings += said
+        problems += apart
+    if problems:
+        message = f"case '{raw.case}' cannot be used"
+        raise ProblemsError(message, problems)
+    return volumes, classes
+
+
+def _read(raw: RawCase, description: Description) -> tuple[dict[str, Volume], list[Problem]]:
+    """Read every file that can be read, and say what is wrong with the others."""
+    volumes: dict[str, Volume] = {}
+    problems = []
+    files = {} if raw.channels else dict(raw.images)
+    if raw.label is not None:
+        files[LABEL] = raw.label
     if raw.channels:
-        return _read_channels(raw)
-    files = raw.images if raw.label is None else {**raw.images, LABEL: raw.label}
+        path = next(iter(raw.images.values()))
+        try:
+            volumes = _named_channels(raw, _read_channels(path, description))
+        except DataError as error:
+            problems.append(Problem(case=raw.case, file=str(path), problem=error.message))
     for role, path in files.items():
         try:
-            volumes[role] = read_volume(path)
+            volumes[role] = _read_one(path, description)
         except DataError as error:
             problems.append(Problem(case=raw.case, file=str(path), problem=error.message))
     return volumes, problems
 
 
-def _read_channels(raw: RawCase) -> tuple[dict[str, Volume], list[Problem]]:
-    path = next(iter(raw.images.values()))
-    try:
-        volumes = read_channels(path)
-    except DataError as error:
-        return {}, [Problem(case=raw.case, file=str(path), problem=error.message)]
+def _read_one(path: Path, description: Description) -> Volume:
+    if path.suffix == SUFFIX:
+        return read_array_label(path, description.layout.orientation, description.layout.spacing)
+    return read_volume(path)
+
+
+def _read_channels(path: Path, description: Description) -> list[Volume]:
+    if path.suffix == SUFFIX:
+        return read_array_channels(path, description.layout.orientation, description.layout.spacing)
+    return read_channels(path)
+
+
+def _named_channels(raw: RawCase, volumes: list[Volume]) -> dict[str, Volume]:
     if len(volumes) != len(raw.channels):
-        text = f"holds {len(volumes)} volumes but {len(raw.channels)} modalities are named"
-        return {}, [Problem(case=raw.case, file=str(path), problem=text)]
-    return dict(zip(raw.channels, volumes, strict=True)), []
+        message = (
+            f"holds {len(volumes)} volumes but {len(raw.channels)} modalities are named: {', '.join(raw.channels)}"
+        )
+        raise DataError(message)
+    return dict(zip(raw.channels, volumes, strict=True))
 
 
-def _grid_problems(case: str, volumes: dict[str, Volume]) -> list[Problem]:
-    """Compare all grids, after turning each to canonical order, with the first one."""
-    problems = []
-    grids = {}
-    for role, volume in volumes.items():
-        if not np.isfinite(volume.affine).all() or abs(np.linalg.det(volume.affine[:3, :3])) < 1e-9:
-            text = "its affine is not invertible, so nobody can say where it lies"
-            problems.append(Problem(case=case, file=str(volume.path), problem=text))
-        else:
-            shape = to_canonical(volume.data, volume.affine).shape
-            grids[role] = (shape, canonical_affine(volume.affine, volume.data.shape))
-    for role, (shape, affine) in list(grids.items())[1:]:
-        first, (shape_0, affine_0) = next(iter(grids.items()))
-        edge = float(np.sqrt((affine_0[:3, :3] ** 2).sum(0)).min())
-        if shape != shape_0:
-            text = f"{role} is {_times(shape)} but {first} is {_times(shape_0)} (canonical order)"
-        elif (far := distance_mm(affine, affine_0, shape)) > GRID_TOLERANCE * edge:
-            text = f"{role} lies up to {far:.3g} mm away from {first}"
-        else:
-            continue
-        problems.append(Problem(case=case, file=str(volumes[role].path), problem=text))
-    return problems
+def _clipped(volume: Volume, role: str, how: Preparation, warnings: list[str]) -> NDArray[Any]:
+    array = _finite(volume, role, warnings)
+    return array if how.clip is None else clip_to_percentiles(array, how.clip)
 
 
 def _finite(volume: Volume, role: str, warnings: list[str]) -> NDArray[Any]:
@@ -192,35 +216,6 @@ def _statistics(raw: RawCase, arrays: dict[str, NDArray[Any]], warnings: list[st
     return found
 
 
-def _classes(raw: RawCase, volume: Volume, description: Description) -> tuple[NDArray[np.uint8], dict[str, int]]:
-    """Return class indices in canonical order, and which value each class had in the file."""
-    try:
-        numbers = integers(volume)
-    except DataError as error:
-        raise ProblemsError(error.message, [_label_problem(raw, error.message)]) from None
-    found = {int(value) for value in np.unique(numbers)} - {0}
-    unknown = sorted(found - {value for entry in description.labels for value in entry.values})
-    if unknown:
-        text = f"holds {_few(unknown)}, which no label of '{description.name}' declares"
-        text += "; is this an image?" if len(unknown) > MANY_VALUES else ""
-        raise ProblemsError(text, [_label_problem(raw, text)])
-    classes = np.zeros(numbers.shape, np.uint8)
-    values: dict[str, int] = {}
-    for index, entry in enumerate(description.labels, start=1):
-        here = sorted(found & set(entry.values))
-        if len(here) > 1:
-            text = f"both {here[0]} and {here[1]} could mean '{entry.name}'; the convention cannot be guessed"
-            raise ProblemsError(text, [_label_problem(raw, text)])
-        for value in here:
-            classes[numbers == value] = index
-            values[entry.name] = value
-    return to_canonical(classes, volume.affine), values
-
-
-def _label_problem(raw: RawCase, text: str) -> Problem:
-    return Problem(case=raw.case, file=str(raw.label), problem=text)
-
-
 def _box(canonical: dict[str, NDArray[Any]], label: NDArray[np.uint8] | None) -> tuple[Any, Any]:
     masks = [array != 0 for array in canonical.values()]
     return foreground_box(masks if label is None else [*masks, label != 0])
@@ -232,21 +227,15 @@ def _on_grid(canonical: NDArray[Any], trail: Trail) -> NDArray[Any]:
 
 
 def _label_on_grid(
-    label: NDArray[np.uint8], trail: Trail, case: str, description: Description, warnings: list[str]
+    label: NDArray[np.uint8], trail: Trail, description: Description, warnings: list[str]
 ) -> NDArray[np.uint8]:
-    resampled = resample_labels(np.ascontiguousarray(trail.crop(label)), trail.grid)
-    for index in sorted(set(np.unique(label)) - set(np.unique(resampled))):
-        name = description.labels[int(index) - 1].name
-        warnings.append(
-            f"label: '{name}' of case '{case}' ({int((label == index).sum())} voxels) vanishes when resampled"
-        )
+    cropped = np.ascontiguousarray(trail.crop(label))
+    resampled = resample_labels(cropped, trail.grid)
+    if cropped.shape != trail.grid:
+        warnings += lost_label_warnings(cropped, resampled, description)
     return resampled
 
 
-def _few(values: list[int]) -> str:
-    shown = ", ".join(str(value) for value in values[:6])
-    return f"the values {shown}" + (f" and {len(values) - 6} more" if len(values) > 6 else "")
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(str(size) for size in shape)
+def _source(volume: Volume) -> tuple[str, str, int, int]:
+    about = volume.path.stat()
+    return volume.path.name, volume.digest, about.st_size, about.st_mtime_ns

@@ -15,6 +15,7 @@ from hga_cli.core.combinations import Combination
 from hga_cli.core.config import build
 from hga_cli.core.settings import Config
 from hga_cli.data.description import Description, parse_description
+from hga_cli.data.prepare import Preparation
 from hga_cli.data.store.files import tuples
 from hga_cli.engine.checkpoint import load_checkpoint, without_prefix
 from hga_cli.engine.training import build_network
@@ -29,13 +30,18 @@ class TrainedModel:
     network: Backbone
     config: Config
     description: Description
-    spacing: Triple | None
-    """Voxel size in mm the network works at; None: that of each case."""
+    preparation: Preparation
+    """How its training cases were prepared, at the voxel size the network works at; a new case is prepared so too."""
     label_values: dict[str, int]
     """What is written for each label."""
     device: torch.device
     step: int
     """Steps it was trained."""
+
+    @property
+    def spacing(self) -> Triple | None:
+        """Voxel size in mm the network works at; None: that of each case."""
+        return self.preparation.spacing
 
     @property
     def modalities(self) -> Combination:
@@ -58,7 +64,7 @@ def load_model(checkpoint: Path, device: torch.device) -> TrainedModel:
         network=network.to(device).eval(),
         config=config,
         description=description,
-        spacing=tuples(about["spacing"]),
+        preparation=Preparation(spacing=tuples(about["spacing"]), clip=tuples(about.get("clip"))),
         label_values=about["label_values"],
         device=device,
         step=about["training"]["step"],

@@ -32,6 +32,15 @@ def foreground_statistics(image: NDArray[Any]) -> Statistics | None:
     return Statistics(mean=float(values.mean()), std=float(values.std()))
 
 
+def clip_to_percentiles(image: NDArray[Any], percentiles: tuple[float, float]) -> NDArray[Any]:
+    """Return the image with its foreground (voxels that are not 0) clipped to two of its percentiles; same type."""
+    inside = image != 0
+    if not inside.any():
+        return image
+    low, high = np.percentile(image[inside], percentiles, method="nearest")
+    return np.where(inside, image.clip(low, high), image)
+
+
 def z_score(image: NDArray[Any], statistics: Statistics) -> NDArray[np.float32]:
     """Return (image - mean) / std, applied to every voxel, background too."""
     return ((image - statistics.mean) / statistics.std).astype(np.float32)

@@ -6,6 +6,7 @@ The way back takes class probabilities on the network's grid to a label map in t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Self
 
 import numpy as np
@@ -104,11 +105,14 @@ def canonical_spacing(affine: NDArray[Any]) -> Triple:
     return first, second, third
 
 
-def distance_mm(left: NDArray[Any], right: NDArray[Any], shape: Sequence[int]) -> float:
-    """Return how far apart (mm) the corners of a grid lie under two affines, at most."""
-    corners = np.array(np.meshgrid(*[(0, size - 1) for size in shape], indexing="ij")).reshape(3, -1)
-    moved = (left - right) @ np.vstack([corners, np.ones(corners.shape[1])])
-    return float(np.sqrt((moved[:3] ** 2).sum(0)).max())
+def distance_mm(left: NDArray[Any], right: NDArray[Any], shape: Sequence[int], other: Sequence[int]) -> float:
+    """Return how far apart (mm) the corners of two grids lie, at most: affine ``left`` and ``shape``, the others."""
+    corners = np.array(list(product((0, 1), repeat=3))).T
+    (places, places_0) = (
+        affine[:3, :3] @ (corners * (np.array(size)[:, None] - 1)) + affine[:3, 3:]
+        for affine, size in ((left, shape), (right, other))
+    )
+    return float(np.sqrt(((places - places_0) ** 2).sum(0)).max())
 
 
 def foreground_box(masks: Sequence[NDArray[np.bool_]]) -> tuple[Shape, Shape]:

@@ -7,6 +7,7 @@ exactly where the volume lay: shape, affine, and the header with sform, qform, t
 import gzip
 import hashlib
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,17 +42,17 @@ class Volume:
     """Hash of the bytes of the file."""
 
 
-def stem(path: Path) -> str:
-    """Return the file name without ``.nii.gz`` or ``.nii``, and nothing else removed."""
-    for suffix in SUFFIXES:
+def stem(path: Path, suffixes: Sequence[str] = SUFFIXES) -> str:
+    """Return the file name without ``.nii.gz`` or ``.nii`` (or other ``suffixes``), and nothing else removed."""
+    for suffix in suffixes:
         if path.name.lower().endswith(suffix):
             return path.name[: -len(suffix)]
     return path.name
 
 
-def is_volume(path: Path) -> bool:
-    """Tell whether the name is one of a NIfTI file (hidden files are not)."""
-    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
+def is_volume(path: Path, suffixes: Sequence[str] = SUFFIXES) -> bool:
+    """Tell whether the name is one of a NIfTI file, or has one of other ``suffixes`` (hidden files are none)."""
+    return path.name.lower().endswith(tuple(suffixes)) and not path.name.startswith(".")
 
 
 def read_volume(path: Path) -> Volume:
@@ -63,7 +64,7 @@ def read_volume(path: Path) -> Volume:
     image, digest = _open(path)
     volume = Volume(path=path, data=_values(image, path), affine=image.affine, header=image.header, digest=digest)
     if volume.data.ndim != 3:
-        message = f"'{path}' has shape {_times(volume.data.shape)}, expected three axes"
+        message = f"'{path}' has shape {times(volume.data.shape)}, expected three axes"
         raise DataError(message, hint="a 4D file with one modality per volume needs --modalities (predict)")
     return volume
 
@@ -77,7 +78,7 @@ def read_channels(path: Path) -> list[Volume]:
     image, digest = _open(path)
     data = _values(image, path)
     if data.ndim != 4:
-        message = f"'{path}' has shape {_times(data.shape)}, expected four axes"
+        message = f"'{path}' has shape {times(data.shape)}, expected four axes"
         raise DataError(message, hint="leave out --modalities for a file of one modality")
     header = image.header.copy()
     header.set_data_shape(data.shape[:3])
@@ -93,7 +94,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, _hash).hexdigest()
 
 
-def integers(volume: Volume) -> NDArray[np.int64]:
+def integers(volume: Volume) -> NDArray[np.integer[Any]]:
     """Return the values of a label map as integers (D, H, W).
 
     Values up to 0.05 away from an integer are rounded (label maps saved with a scaling header), never cut.
@@ -101,15 +102,26 @@ def integers(volume: Volume) -> NDArray[np.int64]:
     Raises:
         DataError: a value is not close to an integer, or is not finite.
     """
-    if np.issubdtype(volume.data.dtype, np.integer) or volume.data.dtype == bool:
-        return volume.data.astype(np.int64)
     values = volume.data
-    if not np.isfinite(values).all() or np.abs(values - np.rint(values)).max(initial=0.0) > LABEL_TOLERANCE:
-        found = len(np.unique(values))
-        message = f"'{volume.path}' holds values that are not integers ({found} different ones)"
-        raise DataError(message, hint="a label map holds one integer per class; is this an image?")
-    rounded: NDArray[np.int64] = np.rint(values).astype(np.int64)
-    return rounded
+    if values.dtype == bool:
+        return values.view(np.uint8)
+    if np.issubdtype(values.dtype, np.integer):
+        return values
+    if np.isfinite(values).all() and np.abs(values - np.rint(values)).max(initial=0.0) <= LABEL_TOLERANCE:
+        rounded: NDArray[np.int64] = np.rint(values).astype(np.int64)
+        return rounded
+    found = len(np.unique(values))
+    message = f"'{volume.path}' holds values that are not integers ({found} different ones)"
+    raise DataError(message, hint="a label map holds one integer per class; is this an image?")
+
+
+def describe_grid(path: Path) -> str:
+    """Return shape and voxel size as the header says them, or that it cannot be read: for messages."""
+    try:
+        header = nibabel.load(path).header
+        return f"{times(header.get_data_shape())}, {' x '.join(f'{size:.3g}' for size in header.get_zooms()[:3])} mm"
+    except (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, ValueError):
+        return "unreadable"
 
 
 def write_label_map(path: Path, labels: NDArray[np.integer[Any]], like: Volume) -> None:
@@ -121,7 +133,7 @@ def write_label_map(path: Path, labels: NDArray[np.integer[Any]], like: Volume) 
         ValueError: the shape is not that of ``like``.
     """
     if labels.shape != like.data.shape:
-        message = f"labels have shape {_times(labels.shape)}, expected {_times(like.data.shape)}"
+        message = f"labels have shape {times(labels.shape)}, expected {times(like.data.shape)}"
         raise ValueError(message)
     kind = np.uint8 if labels.min(initial=0) >= 0 and labels.max(initial=0) < 256 else np.int16
     header = like.header.copy()
@@ -168,5 +180,6 @@ def _values(image: Any, path: Path) -> NDArray[Any]:
     return data.astype(data.dtype.newbyteorder("="), copy=False)
 
 
-def _times(shape: tuple[int, ...]) -> str:
+def times(shape: Sequence[int]) -> str:
+    """Return ``240x240x155``."""
     return "x".join(str(size) for size in shape)

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from hga_cli.core.combinations import in_order
 from hga_cli.core.errors import DataError, Problem, ProblemsError, UsageError
 from hga_cli.core.progress import Progress, Silent, stage
-from hga_cli.data.discovery import RawCase, discover, group, role_of
+from hga_cli.data.description import CHANNELS
+from hga_cli.data.discovery import RawCase, discover, group
+from hga_cli.data.naming import role_of
 from hga_cli.data.prepare import PreparedCase, prepare
 from hga_cli.engine.inference import TrainedModel, predict_combinations
 from hga_cli.imaging.volume import is_volume, stem, write_label_map
@@ -88,6 +90,7 @@ def predict(
     output: Path,
     *,
     overlap: float = 0.5,
+    align: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Result]:
@@ -98,6 +101,7 @@ def predict(
         cases: from ``find_inputs``; labels, if any, are not read.
         output: folder of the label maps, ``<case>.nii.gz``.
         overlap: of neighbouring windows, a share of their size.
+        align: resample images on grids of their own onto that of the first one, instead of refusing the case.
         overwrite: predict again what is there; otherwise it is skipped and said.
         progress: is told each case.
 
@@ -115,7 +119,7 @@ def predict(
             else:
                 target.unlink(missing_ok=True)
                 try:
-                    results.append(_predict_one(model, raw, target, overlap))
+                    results.append(_predict_one(model, raw, target, overlap=overlap, align=align))
                 except ProblemsError as error:
                     problems += error.problems
             progress.advance(raw.case)
@@ -128,12 +132,8 @@ def predict(
     return results
 
 
-def _predict_one(model: TrainedModel, raw: RawCase, target: Path, overlap: float) -> Result:
-    case = prepare(
-        replace(raw, label=None),
-        model.description,
-        model.spacing,
-    )
+def _predict_one(model: TrainedModel, raw: RawCase, target: Path, *, overlap: float, align: bool) -> Result:
+    case = prepare(replace(raw, label=None), model.description, replace(model.preparation, align=align))
     combination = case.combination(model.modalities)
     probabilities = predict_combinations(
         model,
@@ -185,8 +185,7 @@ def _usable_file(path: Path, model: TrainedModel) -> Path:
     if not is_volume(path):
         message = f"'{path}' is not a NIfTI file (.nii or .nii.gz)"
         raise DataError(message, hint="give a NIfTI file, a case folder or a folder of cases")
-    match = role_of(path, model.description)
-    if match is None or match[0] not in model.modalities:
+    if role_of(path, model.description) not in (*model.modalities, CHANNELS):
         known = ", ".join(f"x_{model.description.files[name][0]}.nii.gz" for name in model.modalities)
         message = f"the name of '{path.name}' does not say which modality it is"
         raise DataError(message, hint=f"names should end like {known}; for a 4D file add --modalities")

@@ -2,21 +2,32 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
-from multiprocessing import get_context
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from hga_cli.core.errors import DataError, Problem, ProblemsError
-from hga_cli.core.progress import Progress, Silent
+from hga_cli.core.processes import in_processes, usable_cores
+from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.core.settings import Preprocess
+from hga_cli.data.consistency import mixed_conventions, same_images, unused_labels
 from hga_cli.data.description import LABEL, Description, as_tree
 from hga_cli.data.discovery import Findings, RawCase, discover, require_clean
-from hga_cli.data.prepare import Preparation, prepare
-from hga_cli.data.store import Store, case_path, stored_fingerprint, update_index, write_case
+from hga_cli.data.prepare import Preparation, PreparedCase, prepare
+from hga_cli.data.room import no_room, warn_of_little_room
+from hga_cli.data.store import (
+    Store,
+    case_path,
+    stored_fingerprint,
+    stored_label_values,
+    update_index,
+    write_case,
+)
 from hga_cli.imaging.volume import file_digest
+
+ALGORITHM = 2
+"""Counts up when the same sources and settings give other arrays, so that old stores are done again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +39,22 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a dry run says of a case."""
+
+    modalities: tuple[str, ...]
+    shape: tuple[int, ...]
+    """Of the files, in voxels."""
+    spacing: tuple[float, ...]
+    """Of the files, in mm along R, A, S."""
+    label_voxels: dict[str, int]
+    is_new: bool
+    """The store does not have it, or not from these sources and settings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was done."""
+    """What was done; after a dry run, what would be."""
 
     store: Path
     cases: list[str]
@@ -38,14 +63,30 @@ class Report:
     unchanged: list[str]
     problems: list[Problem]
     warnings: dict[str, list[str]] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
+    """Only after a dry run: what each case is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What is the same for all cases; goes to the worker processes."""
+
+    description: Description
+    store: Path
+    how: Preparation
+    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Done:
     case: str
-    written: bool
-    problems: tuple[Problem, ...]
-    warnings: tuple[str, ...]
+    written: bool = False
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
+    label_values: dict[str, int] = field(default_factory=dict)
+    seen: Seen | None = None
+    stop: DataError | None = None
+    """The store cannot be written: nothing else will go better."""
 
 
 def preprocess(
@@ -56,6 +97,7 @@ def preprocess(
     *,
     shard: Shard | None = None,
     overwrite: bool = False,
+    dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Prepare every case of a raw folder and write the store.
@@ -64,45 +106,76 @@ def preprocess(
         raw: the folder to look through.
         description: what the data set is.
         store: folder of the store; made if needed.
-        settings: spacing, processes, what a problem does.
+        settings: spacing, clipping, alignment, processes, what a problem does.
         shard: only this part of the cases (other processes or machines do the others).
         overwrite: drop cases of the store that the raw folder does not have.
+        dry_run: read and check everything, write nothing; problems are in the report and raise no error.
         progress: is told each case.
 
     Raises:
         ProblemsError: something is wrong and ``settings.on_problem`` is "stop". Problems that file names show stop
             before anything is written; those found inside files leave the sound cases in the store.
-        DataError: the folder is absent or holds no case, or the store has cases that it does not have.
+        DataError: the folder is absent or holds no case, the store has cases that it does not have, cannot be written,
+            or labels follow two conventions.
+        SetupError: a worker process died.
     """
     progress = progress or Silent()
     findings = discover(raw, description, need_label=True)
-    if settings.on_problem == "stop":
+    _tell_left(findings, progress)
+    if settings.on_problem == "stop" and not dry_run:
         require_clean(findings, raw)
     if not overwrite:
         _require_same_cases(store, raw, findings)
     mine = findings.cases[shard.index - 1 :: shard.count] if shard else findings.cases
-    done = list(_all(mine, description, store, settings, progress))
+    how = Preparation(spacing=settings.spacing, clip=settings.clip, align=settings.align)
+    job = _Job(description=description, store=store, how=how, dry_run=dry_run)
+    if not dry_run:
+        warn_of_little_room(store, [case for case in mine if not case_path(store, case.case).exists()], progress)
+    done = list(_all(mine, job, settings.workers, progress))
     bad = [problem for result in done for problem in result.problems]
     skipped = {problem.case for problem in bad} if settings.on_problem == "skip" else set()
-    update_index(
-        store,
-        description,
-        found=[case.case for case in findings.cases],
-        examined=[case.case for case in mine],
-        skipped=sorted(skipped),
-        preparation=Preparation(spacing=settings.spacing),
-    )
-    if bad and settings.on_problem == "stop":
+    values = _label_values(done, findings, store)
+    if unused := unused_labels(values, description):
+        progress.warn(f"no case has {', '.join(unused)}: is '{description.name}' the right --dataset?")
+    mixed = [] if settings.mixed_conventions else mixed_conventions(values, description)
+    if mixed and not dry_run:
+        message = f"'{raw}' follows two conventions of labels; no index was written"
+        raise ProblemsError(message, mixed, hint="where both mean the same: --set preprocess.mixed_conventions=true")
+    if not dry_run:
+        update_index(
+            store,
+            description,
+            found=[case.case for case in findings.cases],
+            examined=[case.case for case in mine],
+            skipped=sorted(skipped),
+            preparation=how,
+        )
+        for cases in same_images(Store(store).cases):
+            progress.warn(f"the same image is in the cases {', '.join(cases)}: is it one patient under two names?")
+    if bad and settings.on_problem == "stop" and not dry_run:
         message = f"{len({problem.case for problem in bad})} of {len(mine)} cases of '{raw}' cannot be used"
         raise ProblemsError(message, bad, hint="repair them and run again, or leave them out: --on-problem skip")
+    return _report(store, findings, done, [*findings.problems, *bad, *mixed], skipped)
+
+
+def _report(
+    store: Path, findings: Findings, done: Sequence[_Done], problems: list[Problem], skipped: set[str]
+) -> Report:
     return Report(
         store=store,
         cases=[case.case for case in findings.cases if case.case not in skipped],
         written=sorted(result.case for result in done if result.written),
         unchanged=sorted(result.case for result in done if not result.written and not result.problems),
-        problems=[*findings.problems, *bad],
+        problems=problems,
         warnings={result.case: list(result.warnings) for result in done if result.warnings},
+        seen={result.case: result.seen for result in sorted(done, key=lambda one: one.case) if result.seen},
     )
+
+
+def _tell_left(findings: Findings, progress: Progress) -> None:
+    if findings.left:
+        shown = ", ".join(f"'{path}'" for path in findings.left[:3]) + (" ..." if len(findings.left) > 3 else "")
+        progress.warn(f"{len(findings.left)} files belong to no case and are passed over: {shown}")
 
 
 def _require_same_cases(store: Path, raw: Path, findings: Findings) -> None:
@@ -116,61 +189,81 @@ def _require_same_cases(store: Path, raw: Path, findings: Findings) -> None:
         raise DataError(message, hint=hint)
 
 
-def _all(
-    cases: list[RawCase], description: Description, store: Path, settings: Preprocess, progress: Progress
-) -> Iterator[_Done]:
+def _label_values(done: Sequence[_Done], findings: Findings, store: Path) -> dict[str, dict[str, int]]:
+    """Return the label values of all cases, also of those that other shards have done."""
+    found = {result.case: result.label_values for result in done if not result.problems}
+    others = [case.case for case in findings.cases if case.case not in {result.case for result in done}]
+    return found | {case: stored_label_values(store, case) for case in others}
+
+
+def _all(cases: list[RawCase], job: _Job, workers: int | None, progress: Progress) -> Iterator[_Done]:
     """Do the cases in as many processes as the settings say."""
-    workers = min(settings.workers or os.cpu_count() or 1, max(1, len(cases)))
-    progress.start("preprocess", len(cases))
-    try:
-        if workers == 1:
-            for case in cases:
-                yield _tell(_one(case, description, store, settings), progress)
-            return
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            waiting = [pool.submit(_one, case, description, store, settings) for case in cases]
-            for future in as_completed(waiting):
-                yield _tell(future.result(), progress)
-    finally:
-        progress.finish()
+    workers = min(workers or usable_cores(), max(1, len(cases)))
+    with stage(progress, "examine" if job.dry_run else "preprocess", len(cases)):
+        for result in in_processes(partial(_one, job), cases, workers):
+            for warning in result.warnings:
+                progress.warn(f"{result.case}: {warning}")
+            if result.stop is not None:
+                raise result.stop
+            progress.advance(result.case)
+            yield result
 
 
-def _tell(result: _Done, progress: Progress) -> _Done:
-    for warning in result.warnings:
-        progress.warn(f"{result.case}: {warning}")
-    progress.advance(result.case)
-    return result
-
-
-def _one(raw: RawCase, description: Description, store: Path, settings: Preprocess) -> _Done:
+def _one(job: _Job, raw: RawCase) -> _Done:
     """Prepare and write one case, unless the store has it with the same sources and settings.
 
     Where the sources have changed and cannot be used any more, what the store had of them goes too.
     """
     try:
-        fingerprint = _fingerprint(raw, description, settings)
-        if stored_fingerprint(store, raw.case) == fingerprint:
-            return _Done(case=raw.case, written=False, problems=(), warnings=())
-        prepared = prepare(raw, description, settings.spacing)
+        fingerprint = _fingerprint(raw, job)
+        is_new = stored_fingerprint(job.store, raw.case) != fingerprint
+        if not is_new and not job.dry_run:
+            return _Done(case=raw.case, label_values=stored_label_values(job.store, raw.case))
+        prepared = prepare(raw, job.description, job.how)
     except ProblemsError as error:
-        case_path(store, raw.case).unlink(missing_ok=True)
-        return _Done(case=raw.case, written=False, problems=error.problems, warnings=())
+        if not job.dry_run:
+            case_path(job.store, raw.case).unlink(missing_ok=True)
+        return _Done(case=raw.case, problems=error.problems)
     except OSError as error:
         problem = Problem(case=raw.case, file=str(error.filename), problem=f"cannot be read: {error.strerror}")
-        return _Done(case=raw.case, written=False, problems=(problem,), warnings=())
-    write_case(store, prepared, fingerprint)
-    return _Done(case=raw.case, written=True, problems=(), warnings=tuple(prepared.warnings))
+        return _Done(case=raw.case, problems=(problem,))
+    done = _Done(
+        case=raw.case,
+        written=is_new,
+        warnings=tuple(prepared.warnings),
+        label_values=prepared.label_values,
+        seen=_seen(prepared, is_new=is_new) if job.dry_run else None,
+    )
+    if job.dry_run:
+        return done
+    try:
+        write_case(job.store, prepared, fingerprint)
+    except OSError as error:
+        return _Done(case=raw.case, stop=no_room(job.store, raw, error))
+    return done
 
 
-def _fingerprint(raw: RawCase, description: Description, settings: Preprocess) -> str:
+def _seen(case: PreparedCase, *, is_new: bool) -> Seen:
+    return Seen(
+        modalities=tuple(case.images),
+        shape=case.trail.shape,
+        spacing=case.trail.original_spacing,
+        label_voxels=case.label_voxels,
+        is_new=is_new,
+    )
+
+
+def _fingerprint(raw: RawCase, job: _Job) -> str:
     """Return a hash of the contents of the sources and of every setting that changes the result."""
     files = raw.images if raw.label is None else {**raw.images, LABEL: raw.label}
-    content = {role: [path.name, file_digest(path)] for role, path in files.items()}
+    digests = {path: file_digest(path) for path in set(files.values())}
     everything = {
-        "sources": content,
+        "algorithm": ALGORITHM,
+        "sources": {role: [path.name, digests[path]] for role, path in files.items()},
         "subject": raw.subject,
-        "spacing": settings.spacing,
-        "modalities": description.modalities,
-        "labels": as_tree(description)["labels"],
+        "preparation": asdict(job.how),
+        "modalities": job.description.modalities,
+        "labels": [[entry.name, entry.values] for entry in job.description.labels],
+        "layout": as_tree(job.description)["layout"],
     }
     return hashlib.blake2b(json.dumps(everything, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -70,8 +70,13 @@ def test_recipe_resolves_to_names_that_exist(name):
 
 
 @pytest.mark.parametrize("name", shipped("data/descriptions"))
-def test_description_loads_under_its_name(name):
-    assert load_description(name).name == name
+def test_description_has_name_and_title(name):
+    """Those that leave modalities and labels to ``dataset.json`` are whole only with a raw folder."""
+    tree = tomllib.loads(shipped("data/descriptions")[name].read_text(encoding="utf-8"))
+    assert tree["name"] == name
+    assert tree["title"]
+    if not tree.get("dataset_json"):
+        assert load_description(name).name == name
 
 
 def test_default_names_exist():

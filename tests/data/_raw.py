@@ -5,7 +5,7 @@ import numpy as np
 
 from hga_cli.data.description import load_description
 from hga_cli.data.discovery import discover
-from hga_cli.data.prepare import prepare
+from hga_cli.data.prepare import Preparation, prepare
 
 BRATS = load_description("brats")
 MODALITIES = BRATS.modalities
@@ -54,4 +54,4 @@ def found(folder, description=BRATS):
 
 
 def prepared(folder, spacing=None, description=BRATS):
-    return prepare(found(folder, description), description, spacing)
+    return prepare(found(folder, description), description, Preparation(spacing=spacing))

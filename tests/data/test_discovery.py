@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
-from _raw import BRATS, MODALITIES
+from _raw import BRATS, MODALITIES, write
 
 from hga_cli.core.errors import DataError, ProblemsError
-from hga_cli.data.discovery import discover, group, require_clean, role_of
+from hga_cli.data.discovery import discover, group, require_clean
+from hga_cli.data.naming import read_name
 
 ROLES = ("flair", "t1ce", "t1", "t2", "label")
 STYLES = {
@@ -103,22 +105,38 @@ def test_two_candidates_are_refused_and_both_named(tmp_path, twin):
     assert [case.case for case in findings.cases] == ["p2"]
     (problem,) = findings.problems
     assert problem.case == "p1"
-    assert problem.problem == "2 files for t1, expected one"
+    assert problem.problem.startswith("2 files for t1, expected one")
     assert twin in problem.file
     assert "p1_t1.nii.gz" in problem.file
 
 
-@pytest.mark.parametrize("name", ["p1_flair_Eq_1.nii.gz", "p1_flaira.nii.gz", "p1_t1map.nii", "overlay.nii.gz"])
-@pytest.mark.parametrize("has_flair", [True, False], ids=["beside flair", "without flair"])
-def test_leftover_file_is_refused(tmp_path, name, has_flair):
-    """Case G17: never silently the first of two, and never silently none."""
+@pytest.mark.parametrize("name", ["p1_flair_Eq_1.nii.gz", "p1_flaira.nii.gz", "p1_flair2.nii"])
+def test_second_version_of_a_series_is_refused_and_both_are_named(tmp_path, name):
+    """Case G17: never silently the first of two; shape and voxel size tell which has all slices."""
+    touch(tmp_path, "p1/p1_t2.nii.gz", "p1/p1_seg.nii.gz", "p2/p2_t2.nii", "p2/p2_seg.nii")
+    write(tmp_path / "p1" / "p1_flair.nii.gz", np.ones((5, 6, 18), np.int16), np.diag([1, 1, 6, 1]))
+    write(tmp_path / "p1" / name, np.ones((5, 6, 36), np.int16), np.diag([1, 1, 3, 1]))
+    for need_label in (True, False):
+        findings = look(tmp_path, need_label=need_label)
+        assert [case.case for case in findings.cases] == ["p2"]
+        (problem,) = findings.problems
+        assert problem.case == "p1"
+        for text in ("p1_flair.nii.gz", "5x6x18, 1 x 1 x 6 mm", name, "5x6x36, 1 x 1 x 3 mm"):
+            assert text in problem.problem
+
+
+@pytest.mark.parametrize("name", ["p1_flair_Eq_1.nii.gz", "p1_t1map.nii", "overlay.nii.gz"])
+def test_leftover_file_is_refused_for_a_store_and_said_for_prediction(tmp_path, name):
+    """Case G17: never silently none."""
     touch(tmp_path, f"p1/{name}", "p1/p1_t2.nii.gz", "p1/p1_seg.nii.gz", "p2/p2_t2.nii", "p2/p2_seg.nii")
-    touch(tmp_path, *(["p1/p1_flair.nii.gz"] if has_flair else []))
     findings = look(tmp_path)
     assert [case.case for case in findings.cases] == ["p2"]
     (problem,) = findings.problems
     assert (problem.case, problem.file) == ("p1", str(tmp_path / "p1" / name))
     assert "flair, t2f, t1ce" in problem.problem
+    findings = look(tmp_path, need_label=False)
+    assert findings.problems == []
+    assert [case.warnings for case in findings.cases] == [(f"'{name}' belongs to no modality and is not used",), ()]
 
 
 def test_leftover_file_of_a_flat_folder_belongs_to_the_case_it_is_named_after(tmp_path):
@@ -199,16 +217,17 @@ def test_folder_that_does_not_exist(tmp_path):
     ("name", "expected"),
     [
         ("x_t1.nii.gz", ("t1", "x")),
-        ("t1.nii", ("t1", "")),
+        ("t1.nii", ("t1", "here")),
         ("t1_t2.nii", ("t2", "t1")),
-        ("xt1.nii", None),
-        ("x_t1_old.nii", None),
-        ("x.nii", None),
+        ("xt1.nii", (None, "xt1")),
+        ("x_t1_old.nii", (None, "x_t1_old")),
+        ("x.nii", (None, "x")),
         ("seg_flair.nii", ("flair", "seg")),
     ],
 )
-def test_role_of_one_file(tmp_path, name, expected):
-    assert role_of(tmp_path / name, BRATS) == expected
+def test_what_one_name_says(tmp_path, name, expected):
+    read = read_name(tmp_path / "here" / name, BRATS, (".nii.gz", ".nii"))
+    assert (read.role, read.case) == expected
 
 
 def test_files_named_one_by_one(tmp_path):

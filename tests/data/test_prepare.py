@@ -1,38 +1,17 @@
 """From files to arrays on one grid. What is wrong is said; what is right does not depend on how it was stored."""
 
-import math
-
 import nibabel
 import numpy as np
 import pytest
+from _prepared import moved, problems_of, same_content
 from _raw import BRATS, INSIDE, MODALITIES, SHAPE, found, image, label, prepared, write, write_raw
 
 from hga_cli.core.errors import ProblemsError
 from hga_cli.data.discovery import RawCase
-from hga_cli.data.prepare import prepare
+from hga_cli.data.prepare import Preparation, prepare
 from hga_cli.imaging.volume import file_digest
 
 BOX = tuple(part.start for part in INSIDE), tuple(part.stop for part in INSIDE)
-
-
-def problems_of(folder, spacing=None):
-    with pytest.raises(ProblemsError) as caught:
-        prepared(folder, spacing)
-    return caught.value.problems
-
-
-def same_content(left, right):
-    assert list(left.images) == list(right.images)
-    for role, one in left.images.items():
-        np.testing.assert_array_equal(one.raw, right.images[role].raw)
-        assert one.statistics == right.images[role].statistics
-    np.testing.assert_array_equal(left.label, right.label)
-    np.testing.assert_array_equal(left.reference, right.reference)
-    assert (left.trail.start, left.trail.stop, left.trail.grid) == (
-        right.trail.start,
-        right.trail.stop,
-        right.trail.grid,
-    )
 
 
 def test_one_case(tmp_path):
@@ -50,7 +29,9 @@ def test_one_case(tmp_path):
     np.testing.assert_array_equal(case.label, expected[INSIDE])
     assert case.label_values == {"necrosis": 1, "oedema": 2, "enhancing": 4}
     path = tmp_path / "p1" / "p1_t1ce.nii"
-    assert case.sources["t1ce"] == ("p1_t1ce.nii", file_digest(path))
+    about = path.stat()
+    assert case.sources["t1ce"] == ("p1_t1ce.nii", file_digest(path), about.st_size, about.st_mtime_ns)
+    assert case.label_voxels == {"necrosis": 60, "oedema": 60, "enhancing": 60}
     assert set(case.sources) == {*MODALITIES, "label"}
 
 
@@ -89,57 +70,6 @@ def test_case_in_which_every_image_is_constant(tmp_path):
     assert problem.problem == "every image is constant"
     assert "p1_t1.nii" in problem.file
     assert "p1_t2.nii" in problem.file
-
-
-def moved(millimetres, axis=0):
-    affine = np.eye(4)
-    affine[axis, 3] = millimetres
-    return affine
-
-
-def rotated(degrees):
-    affine, angle = np.eye(4), math.radians(degrees)
-    affine[:2, :2] = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
-    return affine
-
-
-@pytest.mark.parametrize("affine", [moved(1e-4), moved(-3e-4, 2), np.eye(4) + 1e-6, rotated(1e-3)])
-@pytest.mark.parametrize("role", ["t1", "seg"])
-def test_grids_that_differ_by_less_than_a_hundredth_of_a_voxel_are_one(tmp_path, role, affine):
-    """Case G04."""
-    affine = np.vstack([affine[:3], [0, 0, 0, 1]])
-    plain = prepared(write_raw(tmp_path / "plain", "p1"))
-    same_content(prepared(write_raw(tmp_path / "other", "p1", affines={role: affine})), plain)
-
-
-@pytest.mark.parametrize(
-    ("affine", "distance"), [(moved(0.5), "0.5 mm"), (moved(5, 1), "5 mm"), (moved(0.02), "0.02 mm")], ids=str
-)
-@pytest.mark.parametrize("role", ["t2", "seg"])
-def test_grids_that_lie_apart_are_refused_with_the_distance(tmp_path, role, affine, distance):
-    """Cases G04 and G05."""
-    (problem,) = problems_of(write_raw(tmp_path, "p1", affines={role: affine}))
-    assert problem.file.endswith(f"p1_{role}.nii")
-    assert f"lies up to {distance} away from flair" in problem.problem
-
-
-def test_tolerance_is_a_share_of_the_voxel(tmp_path):
-    """A hundredth of a 0.1 mm voxel is 0.001 mm."""
-    small = np.diag([0.1, 0.1, 0.1, 1])
-    far = small + moved(0.005) - np.eye(4)
-    affines = {role: small for role in (*MODALITIES, "seg")}
-    (problem,) = problems_of(write_raw(tmp_path, "p1", affines=affines | {"t2": far}))
-    assert "0.005 mm" in problem.problem
-
-
-def test_rotated_grid_is_refused(tmp_path):
-    (problem,) = problems_of(write_raw(tmp_path, "p1", affines={"t2": rotated(3)}))
-    assert "mm away from flair" in problem.problem
-
-
-def test_other_shape_is_refused_with_both_shapes(tmp_path):
-    (problem,) = problems_of(write_raw(tmp_path, "p1", arrays={"t2": image("p1 t2", (12, 14, 11))}))
-    assert problem.problem == "t2 is 12x14x11 but flair is 12x14x10 (canonical order)"
 
 
 def test_only_the_affine_says_where_a_voxel_lies(tmp_path):
@@ -191,77 +121,6 @@ def test_affine_that_leads_nowhere_is_refused(tmp_path, kind):
     (problem,) = problems_of(folder)
     assert problem.file == str(path)
     assert "affine is not invertible" in problem.problem
-
-
-@pytest.mark.parametrize("values", [(1, 2, 4), (1, 2, 3), (1, 2), (4,), (3, 1)], ids=str)
-def test_both_conventions_of_enhancing_tumour(tmp_path, values):
-    """Case L05: 4 until 2021 and 3 from 2023 are the same class, and the value of the file is remembered."""
-    case = prepared(write_raw(tmp_path, "p1", arrays={"seg": label(values)}))
-    names = {1: "necrosis", 2: "oedema", 3: "enhancing", 4: "enhancing"}
-    index = {"necrosis": 1, "oedema": 2, "enhancing": 3}
-    assert case.label_values == {names[value]: value for value in values}
-    for value in values:
-        np.testing.assert_array_equal(case.reference == index[names[value]], label(values) == value)
-    assert set(np.unique(case.label)) == {0} | {index[names[value]] for value in values}
-
-
-def test_both_conventions_in_one_file_cannot_be_told_apart(tmp_path):
-    array = label((1, 2, 3))
-    array[9, 9, 6] = 4
-    (problem,) = problems_of(write_raw(tmp_path, "p1", arrays={"seg": array}))
-    assert "both 3 and 4 could mean 'enhancing'" in problem.problem
-
-
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ((1, 2, 5), "the values 5,"),
-        ((255,), "the values 255,"),
-        ((-1, 2), "the values -1,"),
-        ((2221, 200), "200, 2221"),
-    ],
-    ids=str,
-)
-def test_undeclared_values_are_refused(tmp_path, values, words):
-    """Cases L04 and L07: nothing wraps into a byte."""
-    (problem,) = problems_of(write_raw(tmp_path, "p1", arrays={"seg": label(values)}))
-    assert words in problem.problem
-    assert "which no label of 'brats' declares" in problem.problem
-    assert problem.file.endswith("p1_seg.nii")
-
-
-@pytest.mark.parametrize("dtype", ["int16", "float32"])
-def test_image_given_as_label(tmp_path, dtype):
-    """Case L11: many values, and negative ones do not wrap into classes."""
-    noise = np.random.default_rng(0).integers(-1024, 1024, SHAPE).astype(dtype)
-    noise += np.float32(0.5).astype(dtype)
-    (problem,) = problems_of(write_raw(tmp_path, "p1", arrays={"seg": noise}))
-    if dtype == "float32":
-        assert f"not integers ({len(np.unique(noise))} different ones)" in problem.problem
-    else:
-        assert f"holds the values {noise.min()}, " in problem.problem
-        assert f"and {len(set(np.unique(noise)) - {0, 1, 2, 3, 4}) - 6} more" in problem.problem
-        assert problem.problem.endswith("is this an image?")
-
-
-def test_scaled_label_is_rounded(tmp_path):
-    """Case L01: 3.99999 is 4, not 3."""
-    folder = write_raw(tmp_path, "p1")
-    header = nibabel.Nifti1Header()
-    header.set_data_dtype(np.int16)
-    nibabel.save(nibabel.Nifti1Image(label().astype(np.float64), np.eye(4), header), folder / "p1_seg.nii")
-    assert nibabel.load(folder / "p1_seg.nii").get_fdata().max() != 4
-    same_content(prepared(folder), prepared(write_raw(tmp_path / "plain", "p1")))
-
-
-def test_class_that_vanishes_when_resampled_is_told(tmp_path):
-    """Case L09: it stays in the reference that is scored against."""
-    array = label((1, 2))
-    array[9, 9, 7] = 4
-    case = prepared(write_raw(tmp_path, "p1", arrays={"seg": array}), (2.0, 2.0, 2.0))
-    assert case.warnings == ["label: 'enhancing' of case 'p1' (1 voxels) vanishes when resampled"]
-    assert set(np.unique(case.label)) == {0, 1, 2}
-    assert (case.reference == 3).sum() == 1
 
 
 def test_resampling_changes_the_grid_and_not_the_statistics(tmp_path):
@@ -350,14 +209,14 @@ def test_modalities_of_one_file(tmp_path):
     names = ("t2", "flair")
     path = write(tmp_path / "p1.nii", np.stack([image(f"p1 {name}") for name in names], axis=-1))
     raw = RawCase(case="p1", subject="p1", images=dict.fromkeys(names, path), label=None, channels=names)
-    case = prepare(raw, BRATS, None)
+    case = prepare(raw, BRATS, Preparation())
     assert list(case.images) == ["flair", "t2"]
     for name in names:
         np.testing.assert_array_equal(case.images[name].raw, image(f"p1 {name}")[INSIDE])
     short = RawCase(case="p1", subject="p1", images={"t2": path}, label=None, channels=("t2",))
     with pytest.raises(ProblemsError) as caught:
-        prepare(short, BRATS, None)
-    assert caught.value.problems[0].problem == "holds 2 volumes but 1 modalities are named"
+        prepare(short, BRATS, Preparation())
+    assert caught.value.problems[0].problem == "holds 2 volumes but 1 modalities are named: t2"
 
 
 def test_file_order_decides_nothing(tmp_path):
@@ -365,4 +224,28 @@ def test_file_order_decides_nothing(tmp_path):
     backwards = RawCase(
         case=raw.case, subject=raw.subject, images=dict(reversed(list(raw.images.items()))), label=raw.label
     )
-    same_content(prepare(backwards, BRATS, None), prepare(raw, BRATS, None))
+    same_content(prepare(backwards, BRATS, Preparation()), prepare(raw, BRATS, Preparation()))
+
+
+def test_values_are_clipped_to_percentiles_of_the_foreground(tmp_path):
+    """Bright outliers lose their say in mean and standard deviation; background stays 0; the type stays whole."""
+    bright = image("p1 t1")
+    bright[5, 5, 5] = 30000
+    folder = write_raw(tmp_path, "p1", arrays={"t1": bright})
+    plain = prepared(folder)
+    case = prepare(found(folder), BRATS, Preparation(clip=(1, 99)))
+    for role in MODALITIES:
+        raw = bright if role == "t1" else image(f"p1 {role}")
+        low, high = np.percentile(raw[raw != 0], (1, 99), method="nearest")
+        expected = np.where(raw != 0, raw.clip(low, high), 0)[INSIDE]
+        np.testing.assert_array_equal(case.images[role].raw, expected)
+        assert case.images[role].raw.dtype == raw.dtype
+    assert plain.images["t1"].z.max() > 20
+    assert case.images["t1"].z.max() < 3
+
+
+def test_clipping_one_modality_does_not_depend_on_the_others(tmp_path):
+    how = Preparation(clip=(2, 98))
+    whole = prepare(found(write_raw(tmp_path / "whole", "p1")), BRATS, how)
+    alone = prepare(found(write_raw(tmp_path / "alone", "p1", ["t2"])), BRATS, how)
+    assert whole.images["t2"].statistics == alone.images["t2"].statistics

@@ -11,7 +11,7 @@ from _raw import BRATS, found
 from hga_cli.core.errors import ProblemsError
 from hga_cli.data.description import as_tree, parse_description
 from hga_cli.data.discovery import discover
-from hga_cli.data.prepare import prepare
+from hga_cli.data.prepare import Preparation, prepare
 from hga_cli.imaging.volume import read_volume, write_label_map
 
 FOLDER = Path(os.environ.get("HGA_REAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -34,7 +34,7 @@ def test_every_case_of_brats_is_found():
 def test_way_there_and_back(tmp_path):
     """LPS in the file, RAS in between, and the label map that is written is the expert's, voxel by voxel."""
     raw = found(FOLDER / "brats21" / "BraTS2021_00006")
-    case = prepare(raw, BRATS, None)
+    case = prepare(raw, BRATS, Preparation())
     assert case.warnings == []
     assert nibabel.aff2axcodes(case.like.affine) == ("L", "P", "S")
     assert case.trail.original_spacing == (1, 1, 1)
@@ -53,7 +53,7 @@ def test_float_images_with_negative_values():
     """LAS in the file; the lesion mask of multiple sclerosis has one class."""
     raw = found(FOLDER / "ms" / "patient07", LESIONS)
     assert read_volume(raw.images["flair"]).data.dtype.kind == "f"
-    case = prepare(raw, LESIONS, (2.0, 2.0, 2.0))
+    case = prepare(raw, LESIONS, Preparation(spacing=(2.0, 2.0, 2.0)))
     assert case.combination(LESIONS.modalities) == LESIONS.modalities
     assert case.trail.spacing == pytest.approx((2, 2, 2), abs=0.05)
     for one in case.images.values():
@@ -66,6 +66,19 @@ def test_float_images_with_negative_values():
 def test_sequences_on_grids_of_their_own_are_refused():
     raw = found(FOLDER / "native" / "patient20_study2", LESIONS)
     with pytest.raises(ProblemsError) as caught:
-        prepare(raw, LESIONS, None)
+        prepare(raw, LESIONS, Preparation())
     assert len(caught.value.problems) >= 1
     assert all("canonical order" in one.problem or " mm away from " in one.problem for one in caught.value.problems)
+
+
+def test_sequences_on_grids_of_their_own_are_aligned():
+    """The label lies on a grid that no sequence has: it stays as the expert drew it."""
+    raw = found(FOLDER / "native" / "patient20_study2", LESIONS)
+    case = prepare(raw, LESIONS, Preparation(align=True))
+    expert = nibabel.load(raw.label)
+    assert case.trail.shape == expert.shape
+    assert {warning.split(":")[0] for warning in case.warnings} == set(case.images)
+    assert case.label_voxels == {"lesion": int((np.asarray(expert.dataobj) == 1).sum())}
+    for role, one in case.images.items():
+        scan = np.asarray(nibabel.load(raw.images[role]).dataobj)
+        assert one.statistics.mean == pytest.approx(scan[scan != 0].mean(), rel=0.15)

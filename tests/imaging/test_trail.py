@@ -141,11 +141,13 @@ def test_distance_is_that_of_the_furthest_corner():
     left = affine_of((0, 1, 2), (1, 1, 1))
     shifted = left.copy()
     shifted[:3, 3] += 3, 0, 4
-    assert distance_mm(left, shifted, SHAPE) == pytest.approx(5)
+    assert distance_mm(left, shifted, SHAPE, SHAPE) == pytest.approx(5)
     scaled = left.copy()
     scaled[0, 0] += 0.01
-    assert distance_mm(left, scaled, SHAPE) == pytest.approx(0.32)
-    assert distance_mm(left, left, SHAPE) == 0
+    assert distance_mm(left, scaled, SHAPE, SHAPE) == pytest.approx(0.32)
+    assert distance_mm(left, left, SHAPE, SHAPE) == 0
+    longer = (SHAPE[0] + 3, *SHAPE[1:])
+    assert distance_mm(left, left, longer, SHAPE) == pytest.approx(3 * np.linalg.norm(left[:3, 0]))
 
 
 def test_box_of_the_foreground_of_all_masks():

@@ -119,7 +119,7 @@ def test_stored_type_does_not_matter(tmp_path, dtype):
     volume = read_volume(tmp_path / "a.nii")
     assert volume.data.dtype == np.dtype(dtype).newbyteorder("=")
     assert volume.data.dtype.isnative
-    assert integers(volume).dtype == np.int64
+    assert np.issubdtype(integers(volume).dtype, np.integer)
     np.testing.assert_array_equal(integers(volume), MASK)
 
 

@@ -1,0 +1,93 @@
+"""From the values of a label file to class indices - and what looks like no label map."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hga_cli.core.errors import DataError
+from hga_cli.data.description import Description
+from hga_cli.imaging.resample import lost_structures
+from hga_cli.imaging.volume import Volume, integers
+
+MANY_VALUES = 20
+"""A label map with more undeclared values is no class map."""
+DRAWN = 255
+"""What drawing programs write for "here"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classes:
+    """A label file, understood."""
+
+    volume: Volume
+    """Class indices, uint8, in the order of the file."""
+    values: dict[str, int]
+    """Which value the file holds for each class found in it."""
+    warnings: list[str]
+
+
+def read_classes(volume: Volume, description: Description) -> Classes:
+    """Map the values of a label file to class indices.
+
+    Raises:
+        DataError: values that are no integers, that no label declares, or two that could mean the same label.
+    """
+    numbers = integers(volume)
+    warnings = []
+    if volume.data.dtype.kind == "f" and (numbers != volume.data).any():
+        far = float(np.abs(volume.data - numbers).max())
+        warnings.append(f"label: values of '{volume.path.name}' are up to {far:.2g} away from integers, rounded")
+    found = {int(value) for value in np.unique(numbers[numbers != 0])}
+    _require_declared(found, description)
+    classes = np.zeros(numbers.shape, np.uint8)
+    values: dict[str, int] = {}
+    for index, entry in enumerate(description.labels, start=1):
+        here = sorted(found & set(entry.values))
+        if len(here) > 1:
+            message = f"both {here[0]} and {here[1]} could mean '{entry.name}'; the convention cannot be guessed"
+            message += f"; {entry.doubt}" if entry.doubt else ""
+            raise DataError(message)
+        for value in here:
+            classes[numbers == value] = index
+            values[entry.name] = value
+    return Classes(volume=replace(volume, data=classes), values=values, warnings=warnings)
+
+
+def label_voxels(classes: NDArray[np.uint8], description: Description) -> dict[str, int]:
+    """Return how many voxels each class has in class indices (D, H, W); classes that do not occur are left out."""
+    counts = np.bincount(classes[classes > 0], minlength=description.classes)
+    return {entry.name: int(count) for entry, count in zip(description.labels, counts[1:], strict=True) if count}
+
+
+def lost_label_warnings(before: NDArray[Any], after: NDArray[Any], description: Description) -> list[str]:
+    """Say which structures have not one voxel left after resampling (class indices before and after)."""
+    warnings = []
+    for index, count in lost_structures(before, after).items():
+        name, voxels = description.labels[index - 1].name, int((before == index).sum())
+        if (after == index).any():
+            warnings.append(f"label: {count} separate structures of '{name}' vanish when resampled")
+        else:
+            warnings.append(f"label: '{name}' ({voxels} voxels) vanishes when resampled")
+    return warnings
+
+
+def _require_declared(found: set[int], description: Description) -> None:
+    unknown = sorted(found - {value for entry in description.labels for value in entry.values})
+    if not unknown:
+        return
+    if len(unknown) > MANY_VALUES and unknown[0] < 0:
+        message = f"looks like an image: {len(found)} different values, minimum {unknown[0]}"
+    elif len(unknown) > MANY_VALUES:
+        message = (
+            f"is no class map: {len(found)} different values up to {unknown[-1]} (an image, or a mask with grey edges?)"
+        )
+    else:
+        shown = ", ".join(map(str, unknown[:6])) + (f" and {len(unknown) - 6} more" if len(unknown) > 6 else "")
+        message = f"holds the values {shown}, which no label of '{description.name}' declares"
+    if found == {DRAWN}:
+        message += (
+            f"; if {DRAWN} means '{description.labels[0].name}', add it to that label's values in the description"
+        )
+    raise DataError(message)
