@@ -11,7 +11,8 @@ from typing import Any
 from hga_cli.core.atomic import replacing
 from hga_cli.core.progress import Progress, stage
 from hga_cli.core.run_folder import RunFolder
-from hga_cli.data.loading import Patches, load
+from hga_cli.data.loading import AHEAD, Patches, load
+from hga_cli.data.shared_memory import workers_that_fit
 from hga_cli.engine.checkpoint import save_checkpoint
 from hga_cli.engine.training import Training
 
@@ -37,7 +38,8 @@ def fit(training: Training, patches: Patches, run: RunFolder, about: dict[str, A
     scheme = training.scheme
     if training.step == 0:
         save(training, run, about)
-    batches = load(patches, training.step, scheme.steps, workers=scheme.config.data.workers)
+    workers = workers_that_fit(scheme.config.data, len(scheme.modalities), AHEAD, progress)
+    batches = load(patches, training.step, scheme.steps, workers=workers)
     with stage(progress, "train", scheme.steps, training.step), _stop_requests() as requests, closing(batches):
         for batch in batches:
             loss = training.learn(batch)

@@ -194,8 +194,10 @@ class TestNothingToFind:
 
     def test_empty_folder(self, hga, tmp_path):
         (tmp_path / "empty").mkdir()
-        says = ["holds no case of 'brats'", "*flair.nii.gz", "it is empty"]
+        says = ["fits none of the known data sets (brats, ", "it holds nothing", "hga info --describe"]
         hga.refuses(*run(tmp_path / "empty", tmp_path / "store"), code=3, says=says)
+        says = ["holds no case of 'brats'", "*flair.nii.gz", "it is empty"]
+        hga.refuses(*run(tmp_path / "empty", tmp_path / "store", "--dataset", "brats"), code=3, says=says)
 
     def test_other_files_only(self, hga, tmp_path):
         (tmp_path / "other").mkdir()
@@ -207,8 +209,56 @@ class TestNothingToFind:
         hga.refuses(*run(file, tmp_path / "store"), code=3, says=f"no folder '{file}'")
 
 
+class TestDryRun:
+    """Everything is read and checked, nothing is written."""
+
+    def test_table_of_cases_and_of_problems(self, hga, raw, tmp_path):
+        break_two(raw)
+        outcome = hga(*run(raw, tmp_path / "store", "--dry-run"), code=3)
+        assert not (tmp_path / "store").exists()
+        line = next(line for line in outcome.out.splitlines() if "B-2" in line)
+        for text in ("●●●●", "12x14x10", "1 1 1", "new"):
+            assert text in line
+        assert "A-1_t1ce.nii.gz" in outcome.out
+        assert "C-3_seg.nii.gz" in outcome.out
+
+    def test_sound_folder(self, hga, raw, tmp_path):
+        document = hga(*run(raw, tmp_path / "store", "--dry-run", "--json")).document
+        assert (document["written"], document["problems"]) == (CASES, [])
+        assert document["seen"]["A-1"]["modalities"] == ["flair", "t1ce", "t1", "t2"]
+        assert document["seen"]["A-1"]["shape"] == [12, 14, 10]
+        assert document["seen"]["A-1"]["new"] is True
+        hga(*run(raw, tmp_path / "store"))
+        document = hga(*run(raw, tmp_path / "store", "--dry-run", "--json")).document
+        assert (document["written"], document["unchanged"]) == ([], CASES)
+
+
+class TestGrids:
+    """Modalities on grids of their own are refused with the distance, or brought together."""
+
+    @pytest.fixture
+    def apart(self, raw, volume, affine):
+        there = affine(shape=(12, 14, 10))
+        there[0, 3] += 2
+        volume(raw / "A-1" / "A-1_t1.nii.gz", np.full((12, 14, 10), 90, "i2") + np.arange(10, dtype="i2"), there)
+        return raw
+
+    def test_refused(self, hga, apart, tmp_path):
+        says = ["t1 lies up to 2 mm away from flair ('A-1_flair.nii.gz'); --align would resample it"]
+        hga.refuses(*run(apart, tmp_path / "store"), code=3, says=says)
+
+    def test_aligned(self, hga, apart, tmp_path):
+        outcome = hga(*run(apart, tmp_path / "store", "--align"))
+        assert "A-1: t1: resampled onto the grid of 'A-1_seg.nii.gz'" in outcome.err
+        assert Store(tmp_path / "store").preparation.align
+
+
 class TestDescription:
-    """``--dataset`` is a name or a file."""
+    """``--dataset`` is a name or a file; without it, the names of the files decide, and that is said."""
+
+    def test_recognised(self, hga, raw, tmp_path):
+        assert f"'{raw}' is recognised as brats" in hga(*run(raw, tmp_path / "store")).err
+        assert "recognised" not in hga(*run(raw, tmp_path / "store", "--dataset", "brats")).err
 
     OWN = """
         name = "own"
