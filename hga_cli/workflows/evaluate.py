@@ -114,6 +114,12 @@ def _require_fit(model: TrainedModel, store: Store, cases: Sequence[str]) -> Non
     ]:
         message = f"store '{store.path}' ({theirs.name}) has other modalities or labels than the model ({ours.name})"
         raise DataError(message, hint="evaluate on a store that was made with the same description")
+    if model.preparation.clip != store.preparation.clip:
+        message = (
+            f"store '{store.path}' has values clipped to percentiles {store.preparation.clip}, "
+            f"the model was trained with {model.preparation.clip}"
+        )
+        raise DataError(message, hint="preprocess with the same --set preprocess.clip=[low,high]")
 
 
 def _score(

@@ -124,8 +124,11 @@ def preprocess(
     _tell_left(findings, progress)
     if settings.on_problem == "stop" and not dry_run:
         require_clean(findings, raw)
-    if not overwrite:
-        _require_same_cases(store, raw, findings)
+    lost = _lost_cases(store, findings)
+    if lost and not overwrite:
+        message = f"store '{store}' has {len(lost)} cases that '{raw}' does not have: {', '.join(lost[:5])}"
+        hint = "choose another store with -o, name the folder above both, or drop those cases with --overwrite"
+        raise DataError(message, hint=hint)
     mine = findings.cases[shard.index - 1 :: shard.count] if shard else findings.cases
     how = Preparation(spacing=settings.spacing, clip=settings.clip, align=settings.align)
     job = _Job(description=description, store=store, how=how, dry_run=dry_run)
@@ -150,6 +153,8 @@ def preprocess(
             skipped=sorted(skipped),
             preparation=how,
         )
+        for case in lost:
+            case_path(store, case).unlink(missing_ok=True)
         for cases in same_images(Store(store).cases):
             progress.warn(f"the same image is in the cases {', '.join(cases)}: is it one patient under two names?")
     if bad and settings.on_problem == "stop" and not dry_run:
@@ -178,15 +183,12 @@ def _tell_left(findings: Findings, progress: Progress) -> None:
         progress.warn(f"{len(findings.left)} files belong to no case and are passed over: {shown}")
 
 
-def _require_same_cases(store: Path, raw: Path, findings: Findings) -> None:
+def _lost_cases(store: Path, findings: Findings) -> list[str]:
+    """Return the cases of the store that the raw folder does not have, not even as a problem."""
     if not (store / "store.h5").exists():
-        return
+        return []
     known = {case.case for case in findings.cases} | {problem.case for problem in findings.problems}
-    lost = sorted(set(Store(store).cases) - known)
-    if lost:
-        message = f"store '{store}' has {len(lost)} cases that '{raw}' does not have: {', '.join(lost[:5])}"
-        hint = "choose another store with -o, name the folder above both, or drop those cases with --overwrite"
-        raise DataError(message, hint=hint)
+    return sorted(set(Store(store).cases) - known)
 
 
 def _label_values(done: Sequence[_Done], findings: Findings, store: Path) -> dict[str, dict[str, int]]:

@@ -310,6 +310,7 @@ def test_cases_of_another_folder_are_not_dropped_silently(raw, store, tmp_path):
     assert list(Store(store).cases) == list(CASES)
     run(tmp_path / "other", store, overwrite=True)
     assert list(Store(store).cases) == ["q1"]
+    assert [path.name for path in (store / "cases").iterdir()] == ["q1.h5"]
 
 
 def test_splits_survive_and_new_cases_are_in_no_part(raw, store):
