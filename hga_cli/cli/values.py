@@ -3,7 +3,7 @@
 from hga_cli.core.errors import UsageError
 
 
-def numbers(text: str | None, flag: str, count: int) -> tuple[float, ...] | None:
+def numbers(text: str | None, flag: str, count: int, *, example: str = "1,1,1") -> tuple[float, ...] | None:
     """Read ``1,1,2``; None stays None.
 
     Raises:
@@ -17,7 +17,7 @@ def numbers(text: str | None, flag: str, count: int) -> tuple[float, ...] | None
         values = ()
     if len(values) != count:
         message = f"{flag} '{text}': expected {count} numbers with commas between them"
-        raise UsageError(message, hint=f"for example {flag} " + ",".join(["1"] * count))
+        raise UsageError(message, hint=f"for example {flag} {example}")
     return values
 
 

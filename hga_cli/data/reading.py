@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hga_cli.core.errors import DataError
 from hga_cli.data.store import Box, Store
 from hga_cli.data.store.case_file import read_box
 from hga_cli.imaging.resample import resample_image, resample_labels, shape_at
@@ -55,8 +56,31 @@ class CaseReader:
             return self.store.label(case, box)
         return read_box(self._resampled(case, None), box, fill=0).astype(np.uint8)
 
-    def foreground(self, case: str) -> dict[int, NDArray[np.int64]]:
-        """Return some voxels (n, 3) of each class in the label, on this grid."""
+    def level(self, case: str, number: int) -> int:
+        """Return where an axial slice lies on this grid.
+
+        Args:
+            case: its case.
+            number: of the slice along S in the whole canonical volume, from 0.
+
+        Raises:
+            DataError: the slice was cropped away.
+        """
+        trail = self.store.trail(case)
+        if not trail.start[2] <= number < trail.stop[2]:
+            inside = f"{trail.start[2]} to {trail.stop[2] - 1}"
+            message = f"slice {number} of case '{case}' is not in store '{self.store.path}', which holds {inside}"
+            raise DataError(message, hint="there is nothing to see in it; take it out of the imbalance table")
+        middle = (number - trail.start[2] + 0.5) / (trail.stop[2] - trail.start[2])
+        return int(middle * self.shape(case)[2])
+
+    def foreground(self, case: str, level: int | None = None) -> dict[int, NDArray[np.int64]]:
+        """Return some voxels (n, 3) of each class in the label, on this grid; with ``level`` all of this slice."""
+        if level is not None:
+            size = (*self.shape(case)[:2], 1)
+            label = self.label(case, Box(start=(0, 0, level), size=size))
+            start = np.array([0, 0, level])
+            return {int(index): start + np.argwhere(label == index) for index in np.unique(label[label > 0])}
         here, stored = np.array(self.shape(case)), np.array(self.store.cases[case].shape)
         voxels = self.store.foreground(case)
         return {

@@ -16,7 +16,7 @@ from hga_cli.core.combinations import Combination, combination_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draw:
-    """One step: the combination, its cases, and whether a cycle ends with it."""
+    """One step: the combination, its cases (or slices), and whether a cycle ends with it."""
 
     combination: Combination
     cases: tuple[str, ...]
@@ -58,7 +58,7 @@ class CaseSampler:
     def draw(self, step: int) -> Draw:
         """Return the batch of a step; no step ends a cycle."""
         number, place = divmod(step, self.default_iterations)
-        generator = np.random.default_rng([self._seed, number])
+        generator = np.random.default_rng([self._seed, 0, number])
         batches = []
         for combination in sorted(self._groups, key=combination_name):
             cases = [str(case) for case in generator.permutation(self._groups[combination])]

@@ -1,21 +1,94 @@
 """Who trains, validates and tests."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
+from hga_cli.core.errors import DataError, UsageError
+from hga_cli.core.progress import Progress, Silent
 from hga_cli.core.settings import Split as Settings
-from hga_cli.data.splits import Split, make_split
+from hga_cli.data.consistency import same_images
+from hga_cli.data.listed_splits import read_lists, read_subjects, split_of, subjects_in
+from hga_cli.data.lists import Roll, some
+from hga_cli.data.splits import Split, check_split, make_folds, make_split
 from hga_cli.data.store import Store, save_split
 
 
-def split(store: Store, settings: Settings) -> tuple[Split, bool]:
-    """Split the cases of a store by subject and keep the split in the store.
+def split(store: Store, settings: Settings, progress: Progress | None = None) -> tuple[Split, bool]:
+    """Split the cases of a store by subject, or as lists say, and keep the split in the store.
 
     Returns:
         The split, and whether it is new (False: the same one was there).
 
     Raises:
-        DataError: the store is unfinished, a part would be empty, or another split has this name.
-        UsageError: the ratios do not add up to 1.
+        DataError: the store is unfinished, lists do not fit it, a part would be empty, a subject or an image would be
+            in two parts, or another split has this name.
+        UsageError: the ratios do not add up to 1, or subjects are named twice.
     """
     store.require_complete()
-    subjects = {case: entry.subject for case, entry in store.cases.items()}
-    made = make_split(subjects, name=settings.name, ratios=settings.ratios, seed=settings.seed)
+    progress, name = progress or Silent(), settings.name or "default"
+    subjects = subjects_of(store, settings)
+    if settings.source is None:
+        made = make_split(subjects, name=name, ratios=settings.ratios, seed=settings.seed)
+    else:
+        lists = read_lists(settings.source)
+        made, absent = split_of(lists, Roll(store.description, store.cases), name)
+        if absent:
+            progress.warn(f"{len(absent)} cases of '{lists.source}' are not in the store: {some(absent)}")
+    _check([made], store, subjects, progress)
     return made, save_split(store.path, made)
+
+
+def folds(store: Store, settings: Settings, progress: Progress | None = None) -> tuple[list[Split], bool]:
+    """Make ``settings.folds`` splits whose test parts are disjoint, and keep all of them or none.
+
+    Returns:
+        The splits, and whether any is new.
+
+    Raises:
+        DataError: as ``split``; a name is taken before anything is written.
+        UsageError: as ``split``, or lists are given: they are one split.
+    """
+    if settings.folds is None or settings.source is not None:
+        message = "folds are drawn: their number is needed, and lists (--from) say one split only"
+        raise UsageError(message, hint="either --folds 5, or --from FILE for each fold with a name of its own")
+    store.require_complete()
+    subjects, name = subjects_of(store, settings), settings.name or "fold"
+    made = make_folds(subjects, name=name, ratios=settings.ratios, folds=settings.folds, seed=settings.seed)
+    _check(made, store, subjects, progress or Silent())
+    if taken := [one.name for one in made if store.splits.get(one.name, one) != one]:
+        message = f"store '{store.path}' already has other splits called {', '.join(taken)}"
+        raise DataError(message, hint="runs may depend on them; choose another name with --name")
+    return made, any([save_split(store.path, one) for one in made])
+
+
+def subjects_of(store: Store, settings: Settings) -> dict[str, str]:
+    """Return case -> subject: by the rule of the data set, a table of subjects, or the lists of a split.
+
+    Raises:
+        DataError: a table cannot be read, or does not fit the store.
+        UsageError: two tables name subjects.
+    """
+    by_rule = {case: entry.subject for case, entry in store.cases.items()}
+    roll = Roll(store.description, store.cases)
+    listed = read_lists(settings.source).subjects if settings.source else {}
+    if settings.subjects is None:
+        return by_rule | subjects_in(listed, roll, str(settings.source))
+    if listed:
+        message = f"both '{settings.subjects}' and the list of cases name subjects"
+        raise UsageError(message, hint="leave out split.subjects, or the column subject")
+    named = subjects_in(read_subjects(Path(settings.subjects)), roll, settings.subjects)
+    if without := set(by_rule) - set(named):
+        message = f"'{settings.subjects}' names no subject for {len(without)} cases of the store: {some(without)}"
+        raise DataError(message, hint="give each case a line: case,subject")
+    return named
+
+
+def _check(made: Sequence[Split], store: Store, subjects: dict[str, str], progress: Progress) -> None:
+    """Refuse leaks, and tell what looks odd."""
+    twins = same_images(store.cases)
+    for one in made:
+        check_split(one, subjects, twins)
+    if twins:
+        progress.warn(f"{len(twins)} groups of cases hold the same image, for example {some(twins[0])}")
+    if outside := set(store.cases) - set(made[0].part_of):
+        progress.warn(f"{len(outside)} cases of the store are in no part: {some(outside)}")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hga_cli.core.errors import DataError, UsageError
-from hga_cli.data.splits import PARTS, Split, check_split, make_split
+from hga_cli.data.splits import PARTS, Split, check_split, make_folds, make_split
 
 VISITS = {f"pat{patient:02}_v{visit}": f"pat{patient:02}" for patient in range(10) for visit in range(3)}
 
@@ -123,7 +123,59 @@ def test_parts_are_sorted_text():
 
 
 def test_split_with_a_shared_subject_is_refused():
+    """Case T17: both cases and both parts are named."""
     shared = Split(name="mine", train=["pat00_v0"], val=["pat01_v0"], test=["pat00_v1"])
-    with pytest.raises(DataError, match="split 'mine': subject 'pat00' is in train and in test"):
-        check_split(shared, VISITS)
-    check_split(Split(name="mine", train=["pat00_v0", "pat00_v1"], val=[], test=["pat01_v0"]), VISITS)
+    says = r"split 'mine': subject 'pat00' is in train \('pat00_v0'\) and in test \('pat00_v1'\)"
+    with pytest.raises(DataError, match=says):
+        check_split(shared, VISITS, [])
+    check_split(Split(name="mine", train=["pat00_v0", "pat00_v1"], val=[], test=["pat01_v0"]), VISITS, [])
+
+
+@pytest.mark.parametrize("group", [("c0", "c2"), ("c0", "c1", "c2"), ("x", "c0", "y", "c2")], ids=str)
+def test_split_with_a_shared_image_is_refused(group):
+    """Case T17: the same array under two names."""
+    split = Split(name="mine", train=["c0", "c1"], val=[], test=["c2", "c3"])
+    says = r"split 'mine': the same image is in train \('c[01]'\) and in test \('c2'\)"
+    with pytest.raises(DataError, match=says) as caught:
+        check_split(split, alone(4), [("c0", "c1"), group])
+    assert "split.subjects=FILE.csv" in caught.value.hint
+    check_split(Split(name="mine", train=["c0", "c1", "c2"], val=[], test=["c3"]), alone(4), [("c0", "c1"), group])
+
+
+def folded(subjects, folds, *, val=0.1, seed=1037):
+    return make_folds(subjects, name="fold", ratios=(1 - val - 0.2, val, 0.2), folds=folds, seed=seed)
+
+
+@pytest.mark.parametrize("val", [0, 0.1, 0.3])
+@pytest.mark.parametrize(("count", "folds"), [(10, 2), (10, 5), (11, 3), (23, 4), (14, 7)])
+def test_each_subject_is_tested_once(count, folds, val):
+    subjects = {f"p{patient:02}_{visit}": f"p{patient:02}" for patient in range(count) for visit in range(2)}
+    made = folded(subjects, folds, val=val)
+    assert [one.name for one in made] == [f"fold-{number}" for number in range(1, folds + 1)]
+    assert sorted(case for one in made for case in one.test) == sorted(subjects)
+    assert max(sizes(one)[2] for one in made) - min(sizes(one)[2] for one in made) <= 2
+    for one in made:
+        check_split(one, subjects, [])
+        assert sorted([*one.train, *one.val, *one.test]) == sorted(subjects)
+        assert len(one.val) == 2 * (max(1, round(val * count)) if val else 0)
+        assert one.train
+
+
+def test_folds_come_from_the_seed():
+    made = folded(VISITS, 5)
+    assert made == folded(dict(reversed(list(VISITS.items()))), 5)
+    assert made != folded(VISITS, 5, seed=6)
+    assert made[1].about == {"ratios": [0.7, 0.1, 0.2], "seed": 1037, "folds": 5, "fold": 2}
+    assert len({tuple(one.val) for one in made}) == 5
+
+
+@pytest.mark.parametrize(("count", "folds", "val"), [(3, 4, 0), (2, 2, 0.5), (4, 2, 0.6), (0, 2, 0)])
+def test_too_few_subjects_for_folds(count, folds, val):
+    with pytest.raises(DataError, match=f"{count} subjects are too few for {folds} folds") as caught:
+        folded(alone(count), folds, val=val)
+    assert "fewer folds" in caught.value.hint
+
+
+def test_ratios_of_folds_are_shares_too():
+    with pytest.raises(UsageError, match="expected 1"):
+        make_folds(alone(10), name="fold", ratios=(0.5, 0.1, 0.1), folds=2, seed=1)
