@@ -92,6 +92,13 @@ class Terminal:
         for part in people:
             self._stdout.print(escape(part) if isinstance(part, str) else part, highlight=False)
 
+    def show_file(self, text: str, document: dict[str, Any]) -> None:
+        """Show a text to the last byte, so that ``> FILE`` keeps it; or the document for scripts."""
+        if self._as_json:
+            self.show(document, people=[])
+        else:
+            typer.echo(text, nl=False)
+
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "", numbers: int = 0) -> Table:
     """Return a table; the last ``numbers`` columns are aligned to the right."""
