@@ -1,5 +1,6 @@
 """``hga train``: from a store to a trained model."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -65,8 +66,9 @@ def run(
     del debug
     from hga_cli.core.config import resolve
     from hga_cli.core.errors import UsageError
-    from hga_cli.core.run_folder import find_run, fresh_name, new_run
-    from hga_cli.engine.devices import choose_device
+    from hga_cli.core.run_folder import WatchedRun, find_run, fresh_name, new_run
+    from hga_cli.engine.devices import choose_device, gpu_numbers
+    from hga_cli.engine.ranks import is_rank, joined_ranks, start_ranks
     from hga_cli.workflows.stores import store_of
     from hga_cli.workflows.train import plan, train
 
@@ -88,12 +90,21 @@ def run(
         recipe=preset, file=config or (old.config_file if old else None), assignments=assignments or [], flags=flags
     )
     store = store_of(dataset, data_dir, old)
-    planned = plan(store, settings, choose_device(device, gpu))
-    if run_name is None:
-        run_name = fresh_name(runs_dir, f"{store.path.name}-{settings.method.name}")
-    folder = old or new_run(runs_dir, run_name, overwrite=overwrite)
+    chosen = choose_device(device, gpu)
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     terminal.detail(f"settings: {settings}")
-    terminal.say(f"run folder {folder.path}")
-    document = train(planned, folder, resume=resume, progress=terminal)
-    terminal.show(document, people=[f"trained: {document['checkpoint']}", "next: hga evaluate"])
+    if gpu and len(gpu_numbers(gpu)) > 1 and not is_rank():
+        plan(store, settings, chosen)
+        raise typer.Exit(start_ranks(len(gpu_numbers(gpu)), sys.argv[1:]))
+    with joined_ranks(chosen) as ranks:
+        planned = plan(store, settings, chosen, ranks)
+        if old is None and ranks.is_first:
+            run_name = run_name or fresh_name(runs_dir, f"{store.path.name}-{settings.method.name}")
+            old = new_run(runs_dir, run_name, overwrite=overwrite)
+        folder = ranks.from_first(old)
+        if not ranks.is_first:
+            folder, terminal = WatchedRun(folder.path), Terminal(quiet=True)
+        terminal.say(f"run folder {folder.path}")
+        document = train(planned, folder, resume=resume, progress=terminal)
+        if ranks.is_first:
+            terminal.show(document, people=[f"trained: {document['checkpoint']}", "next: hga evaluate"])

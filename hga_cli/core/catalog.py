@@ -52,10 +52,44 @@ class Registry:
 
 HGA = "Hierarchical Gradient Alignment"
 PASSION = "Shi et al., PASSION, ACM Multimedia 2024"
+MAML = "Finn et al., Model-Agnostic Meta-Learning, ICML 2017, first order"
+NNUNET = "Isensee et al., nnU-Net, Nature Methods 2021"
+SHASPEC = "Wang et al., ShaSpec, CVPR 2023"
+SWINUNETR = "Hatamizadeh et al., Swin UNETR, BrainLes 2021"
 
 BACKBONES = Registry(
     "backbone",
     [
+        Entry(
+            name="dynunet",
+            target="hga_cli.networks.dynunet:LateDynUNet",
+            summary="a U-Net of nnU-Net per modality; late fusion by the mean of logits",
+            source=NNUNET,
+        ),
+        Entry(
+            name="dynunet_early",
+            target="hga_cli.networks.dynunet:EarlyDynUNet",
+            summary="one U-Net of nnU-Net; early fusion with zeros for what is absent",
+            source=NNUNET,
+        ),
+        Entry(
+            name="shaspec",
+            target="hga_cli.networks.shaspec:ShaSpec",
+            summary="shared and specific encoders; what is absent is replaced by the mean shared feature",
+            source=SHASPEC,
+        ),
+        Entry(
+            name="swinunetr",
+            target="hga_cli.networks.swinunetr:LateSwinUNETR",
+            summary="a SwinUNETR per modality; late fusion by the mean of logits",
+            source=SWINUNETR,
+        ),
+        Entry(
+            name="swinunetr_early",
+            target="hga_cli.networks.swinunetr:EarlySwinUNETR",
+            summary="one SwinUNETR; early fusion with zeros for what is absent",
+            source=SWINUNETR,
+        ),
         Entry(
             name="unet",
             target="hga_cli.networks.unet:EnsembleUNet",
@@ -79,6 +113,18 @@ SAMPLERS = Registry(
             target="hga_cli.alignment.cycle:CycleSampler",
             summary="cycles over the combinations; a batch comes from the cases that own the combination",
             source=HGA,
+        ),
+        Entry(
+            name="dropout",
+            target="hga_cli.data.dropout:DropoutSampler",
+            summary="every case once per pass, with a sub-combination of what it has, drawn at each visit",
+            source="modality dropout, usual practice",
+        ),
+        Entry(
+            name="meta",
+            target="hga_cli.alignment.meta:MetaSampler",
+            summary="in turn a batch of cases with what they have, and one case with all modalities",
+            source=MAML,
         ),
     ],
 )
@@ -117,10 +163,22 @@ TERMS = Registry(
             source=PASSION,
         ),
         Entry(
+            name="shared",
+            target="hga_cli.alignment.shaspec:SharedDistance",
+            summary="shared features of modalities that follow each other are alike (ShaSpec only)",
+            source=SHASPEC,
+        ),
+        Entry(
             name="similarity",
             target="hga_cli.alignment.prototype_terms:Similarity",
             summary="each modality's similarity to its prototypes follows the fused one",
             source=PASSION,
+        ),
+        Entry(
+            name="specific",
+            target="hga_cli.alignment.shaspec:Recognition",
+            summary="each modality is known by its specific feature (ShaSpec only)",
+            source=SHASPEC,
         ),
     ],
 )
@@ -133,6 +191,12 @@ OUTER_UPDATES = Registry(
             target="hga_cli.alignment.interpolation:Interpolation",
             summary="after each cycle the weights are interpolated with the slow weights",
             source=HGA,
+        ),
+        Entry(
+            name="meta",
+            target="hga_cli.alignment.meta:MetaUpdate",
+            summary="a trial step on what cases have; the gradient of a complete case after it moves the weights",
+            source=MAML,
         ),
         Entry(
             name="none",

@@ -41,6 +41,11 @@ class RunFolder:
         return self.path / "checkpoints" / "previous.safetensors"
 
     @property
+    def best(self) -> Path:
+        """The checkpoint that was best in validation, if there was one."""
+        return self.path / "checkpoints" / "best.safetensors"
+
+    @property
     def config_file(self) -> Path:
         """The resolved settings."""
         return self.path / "config.toml"
@@ -102,6 +107,29 @@ class RunFolder:
             message = f"another process is training in '{self.path}'"
             raise DataError(message, hint="wait for it, or choose another name with --run") from None
         return lock
+
+
+class WatchedRun(RunFolder):
+    """A run as all ranks but the first see it: they read it and write nothing."""
+
+    def write_about(self, about: dict[str, Any]) -> None:
+        """Write nothing."""
+
+    def write_config(self, text: str) -> None:
+        """Write nothing."""
+
+    def log(self, text: str) -> None:
+        """Write nothing."""
+
+    def journal(self, line: dict[str, Any]) -> None:
+        """Write nothing."""
+
+    def rewind_journal(self, epoch: int) -> None:
+        """Write nothing."""
+
+    def lock(self) -> FileLock:
+        """Return a lock that is not taken: the first rank holds the one that counts."""
+        return FileLock(self.path / ".lock")
 
 
 def new_run(runs_dir: Path, name: str, *, overwrite: bool) -> RunFolder:

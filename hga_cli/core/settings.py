@@ -122,8 +122,10 @@ class Network:
 
     backbone: str = "unet"
     dims: Literal[2, 3] = 3
-    width: Count = 16
-    """Channels of the first level (unet: 16 is the published ratio 0.5)."""
+    width: Count | None = None
+    """Channels of the first level; None: those of the backbone as published in HGA (unet 16, mmformer 8, ...)."""
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """Further arguments of the backbone, for example ``depth``."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -134,16 +136,19 @@ class Sampler:
     order: Literal["ascending_then_random", "fixed", "random", "group_fixed_order", "group_sequential"] = (
         "ascending_then_random"
     )
-    """Order of the combinations in a cycle; groups are combinations of equal size."""
+    """Order of the combinations in a cycle; groups are combinations of equal size. Ascending: by size, then in the
+    order of the data set's modalities."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Outer:
-    """What happens at the end of a cycle."""
+    """What happens to the weights besides the steps of the optimiser."""
 
     kind: str = "none"
     epsilon: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Step of the interpolation at the first epoch; it grows linearly and would reach 1 at the end (HGA)."""
+    inner_rate: Positive = 0.01
+    """Learning rate of the inner step of meta, plain gradient descent (usual for MAML; published: a step of Adam)."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -158,7 +163,8 @@ class Preference:
     beta_min: Positive = 0.1
     beta_max: Positive = 4.0
     single: Literal[0, 1] = 1
-    """rho of a sample that has one modality only, where there is nothing to compare."""
+    """rho of a sample that has one modality only, where there is nothing to compare (HGA: 1 or 0 by rounding, mostly 1;
+    PASSION: 0)."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -166,9 +172,9 @@ class Term:
     """One loss of the objective."""
 
     weight: NotNegative = 1.0
-    """0 switches the term off; it is then not computed."""
-    scale: tuple[Literal["beta", "rho"], ...] = ()
-    """What else the loss of a modality is multiplied by."""
+    """0 switches the term off. It is then not computed, unless the scale of another term needs its preference."""
+    scale: tuple[Literal["beta", "rho", "omega"], ...] = ()
+    """What else the loss of a modality is multiplied by; omega is the number of cases by that of its owners."""
     options: dict[str, bool | int | float | str] = Field(default_factory=dict)
     """Arguments of the term, for example ``temperature``."""
 
@@ -181,7 +187,17 @@ class Method:
     sampler: Sampler = Field(default_factory=Sampler)
     outer: Outer = Field(default_factory=Outer)
     preference: Preference = Field(default_factory=Preference)
+    warm_up: Annotated[int, Field(ge=0)] = 0
+    """Epochs at the start in which the term ``separate`` is trained alone, without rho (PASSION, HGA: 0)."""
     terms: dict[str, Term] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _outer_update_has_cycles(self) -> Self:
+        needed = {"interpolation": "cycle", "meta": "meta"}.get(self.outer.kind, self.sampler.kind)
+        if self.sampler.kind != needed:
+            message = f"outer.kind {self.outer.kind} needs sampler.kind {needed}"
+            raise ValueError(message)
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -189,18 +205,59 @@ class Optim:
     """How the weights move."""
 
     balancer: str = "equal"
+    optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
+    """AdamW with amsgrad (PASSION, HGA); Adam with amsgrad and coupled decay; SGD with Nesterov's momentum."""
     learning_rate: Positive = 2e-4
-    """Base rate of AdamW with amsgrad (PASSION: 2e-4; HGA with late fusion: 2e-3)."""
+    """Base rate (PASSION: 2e-4; HGA with late fusion: 2e-3)."""
     weight_decay: NotNegative = 1e-4
+    momentum: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    """Of SGD (nnU-Net: 0.99)."""
+    warm_up: Annotated[int, Field(ge=0)] = 0
+    """Epochs in which the learning rate rises to its schedule."""
+    clip_norm: Positive | None = None
+    """Longest gradient, as a Euclidean norm over all parameters; None: not clipped."""
+    accumulate: Count = 1
+    """Parts in which a batch is computed one after another, to save memory; the gradient of ``equal`` is the same."""
     power: NotNegative = 0.9
     """Exponent of the polynomial schedule, set once an epoch."""
     epochs: Annotated[int, Field(ge=0)] = 300
     iterations: Count | None = None
     """Steps in an epoch; None: one pass over the cases, rounded up to whole cycles (published HGA: 225)."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Number format of the network's arithmetic; losses are always float32."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of the network's arithmetic; losses are always float32. fp16 scales losses, on CUDA only."""
     layout: Literal["contiguous", "channels_last"] = "contiguous"
     """Order of voxels and channels in memory. The result is the same up to rounding; which is faster depends."""
+    compile: bool = False
+    """Let torch compile the network: pays on a GPU in long trainings, costs minutes at the start."""
+    recompute: bool = False
+    """Compute blocks of the network again on the way back instead of keeping their values: slower, less memory."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Validation:
+    """What is measured on the validation cases while a network is trained."""
+
+    every: Annotated[int, Field(ge=0)] = 10
+    """Epochs between two validations; one more at the end; 0: none. Without validation cases there is none."""
+    combinations: str = "all"
+    """``all``, or a list such as flair+t2,t1."""
+    cases: Count | None = None
+    """Only the first so many validation cases; None: all."""
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    """Overlap of neighbouring windows; less than in an evaluation, for speed."""
+    patience: Count | None = None
+    """End after so many validations in a row without a better mean Dice; None: never early."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Log:
+    """What is written down besides the journal."""
+
+    tensorboard: bool = False
+    """Also write event files for TensorBoard (needs the package tensorboard)."""
+    cosine_every: Annotated[int, Field(ge=0)] = 0
+    """Steps between two measurements of the angles between the gradients of the tasks; 0: never. Costs a backward
+    pass for each task."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -211,6 +268,8 @@ class Evaluation:
     """What empty structures score: hga, brats, diagonal, exclude."""
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
     """Overlap of neighbouring windows."""
+    checkpoint: Literal["best", "last"] = "last"
+    """Which checkpoint of a run is used: of the last epoch (published), or the best in validation."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -227,4 +286,6 @@ class Config:
     network: Network = Field(default_factory=Network)
     method: Method = Field(default_factory=Method)
     optim: Optim = Field(default_factory=Optim)
+    validation: Validation = Field(default_factory=Validation)
+    log: Log = Field(default_factory=Log)
     evaluation: Evaluation = Field(default_factory=Evaluation)

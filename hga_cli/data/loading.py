@@ -5,8 +5,8 @@ prepare any step, ahead or again after a resume, and gets the same numbers.
 """
 
 import signal
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,14 @@ from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import HgaError
 from hga_cli.core.settings import Augmentation, Data
 from hga_cli.data.augmentation import apply_to_images, apply_to_label, draw_change
+from hga_cli.data.imbalance import item_of
+from hga_cli.data.lists import Item
 from hga_cli.data.reading import CaseReader
 from hga_cli.data.sampling import Sampler
 from hga_cli.data.store import Box, Store
 
+AHEAD = 4
+"""Batches that each worker keeps ready."""
 PATCH_STREAM = 2
 """Keeps the random numbers of patches apart from those of samplers (0 and 1)."""
 
@@ -33,11 +37,24 @@ class Batch:
     step: int
     combination: Combination
     cases: tuple[str, ...]
+    """Ids of cases, or names of slices."""
     ends_cycle: bool
     images: dict[str, torch.Tensor]
     """modality -> (B, 1, *space) z-scores; only the modalities of the combination."""
     label: torch.Tensor
     """(B, *space) class indices, uint8."""
+
+
+def in_parts(batch: Batch, parts: int) -> Iterator[tuple[Batch, float]]:
+    """Yield parts of a batch, each with its share of the cases; never more parts than cases."""
+    total = len(batch.cases)
+    if total == 0:
+        return
+    for places in np.array_split(np.arange(total), min(parts, total)):
+        inside = slice(int(places[0]), int(places[-1]) + 1)
+        images = {name: image[inside] for name, image in batch.images.items()}
+        part = replace(batch, cases=batch.cases[inside], images=images, label=batch.label[inside])
+        yield part, len(places) / total
 
 
 class Patches(Dataset[Batch]):
@@ -49,39 +66,59 @@ class Patches(Dataset[Batch]):
         settings: patch size, spacing, share of foreground patches.
         augmentation: how patches are changed.
         seed: of the training.
+        part: (index, count): only every count-th case of a batch, from this one on; other ranks have the others.
+        by_slice: what the sampler names are slices, and a patch is cut from exactly that slice (2D patches only).
     """
 
     def __init__(
-        self, store: Store, sampler: Sampler, settings: Data, augmentation: Augmentation, *, seed: int
+        self,
+        store: Store,
+        sampler: Sampler,
+        settings: Data,
+        augmentation: Augmentation,
+        *,
+        seed: int,
+        part: tuple[int, int] = (0, 1),
+        by_slice: bool = False,
     ) -> None:
         self._reader = CaseReader(store, settings.spacing)
         self._sampler = sampler
         self._settings = settings
         self._augmentation = augmentation
         self._seed = seed
+        self._part = part
+        self._by_slice = by_slice
 
     def __getitem__(self, step: int) -> Batch:
-        """Return the batch of a step."""
+        """Return the batch of a step, or the part of it that this rank computes: perhaps no case at all."""
         draw = self._sampler.draw(step)
+        index, count = self._part
+        mine = list(enumerate(draw.cases))[index::count]
         patches = [
-            self._patch(case, draw.combination, np.random.default_rng([self._seed, PATCH_STREAM, step, place]))
-            for place, case in enumerate(draw.cases)
+            self._patch(name, draw.combination, np.random.default_rng([self._seed, PATCH_STREAM, step, place]))
+            for place, name in mine
         ]
-        images = torch.from_numpy(np.stack([image for image, _ in patches]))
+        size = (len(mine), *self._settings.patch)
+        images, labels = np.empty((len(mine), len(draw.combination), *size[1:]), np.float32), np.empty(size, np.uint8)
+        for place, (image, label) in enumerate(patches):
+            images[place], labels[place] = image, label
         return Batch(
             step=step,
             combination=draw.combination,
-            cases=draw.cases,
+            cases=tuple(name for _, name in mine),
             ends_cycle=draw.ends_cycle,
-            images={modality: images[:, index, None] for index, modality in enumerate(draw.combination)},
-            label=torch.from_numpy(np.stack([label for _, label in patches])),
+            images={
+                modality: torch.from_numpy(images[:, place, None]) for place, modality in enumerate(draw.combination)
+            },
+            label=torch.from_numpy(labels),
         )
 
     def _patch(
-        self, case: str, combination: Combination, generator: np.random.Generator
+        self, name: str, combination: Combination, generator: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         patch = self._settings.patch
-        box = self._place(case, (*patch, 1)[:3], generator)
+        case, number = item_of(name) if self._by_slice else (name, None)
+        box = self._place((case, number), (*patch, 1)[:3], generator)
         images, label = self._reader.images(case, combination, box), self._reader.label(case, box)
         background = np.array(self._reader.store.backgrounds(case, combination), np.float32)
         if len(patch) == 2:
@@ -89,17 +126,21 @@ class Patches(Dataset[Batch]):
         change = draw_change(generator, self._augmentation, dims=len(patch), images=len(combination))
         return apply_to_images(images, change, background), apply_to_label(label, change)
 
-    def _place(self, case: str, size: tuple[int, ...], generator: np.random.Generator) -> Box:
-        """Draw where a patch lies: anywhere inside, or around a voxel of a class drawn evenly."""
+    def _place(self, item: Item, size: tuple[int, ...], generator: np.random.Generator) -> Box:
+        """Draw where a patch lies: anywhere inside, or around a voxel of a class drawn evenly; in its slice."""
+        case, number = item
+        level = None if number is None else self._reader.level(case, number)
         room = np.array(self._reader.shape(case)) - size
         start = generator.integers(0, np.maximum(room, 0) + 1)
         if generator.random() < self._settings.foreground:
-            voxels = self._reader.foreground(case)
+            voxels = self._reader.foreground(case, level)
             if voxels:
                 chosen = voxels[sorted(voxels)[int(generator.integers(len(voxels)))]]
                 centre = chosen[int(generator.integers(len(chosen)))]
                 start = (centre - np.array(size) // 2).clip(0, np.maximum(room, 0))
         start = np.where(room < 0, room // 2, start)
+        if level is not None:
+            start[2] = level
         return Box(start=tuple(start.tolist()), size=size)
 
 
@@ -129,7 +170,7 @@ def load(patches: Patches, first: int, last: int, *, workers: int) -> Generator[
         num_workers=workers,
         collate_fn=_as_it_is,
         worker_init_fn=_leave_signals_to_the_parent,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=AHEAD if workers else None,
     )
     outcomes: Any = iter(loader)
     try:

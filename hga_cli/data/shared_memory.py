@@ -1,4 +1,4 @@
-"""Whether shared memory holds the batches that workers read ahead: in a container it is 64 MB unless asked otherwise."""
+"""Whether shared memory holds the batches that workers read ahead (in a container it is 64 MB unless asked)."""
 
 import math
 import shutil

@@ -12,27 +12,30 @@ TYPES = ("cpu", "cuda", "mps")
 def choose_device(device: str | None, gpu: str | None) -> torch.device:
     """Return the device asked for.
 
+    Among several ranks each gets a GPU of its own: the one of its place in ``gpu``, or ``cuda`` with its number.
+
     Args:
         device: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto``: a GPU if there is one. None (and no ``gpu``) means
             what the environment variable ``HGA_DEVICE`` says, or ``auto``.
-        gpu: index of a GPU, the short way to say ``cuda:N``.
+        gpu: index of a GPU, the short way to say ``cuda:N``; or several, 0,1, one for each rank.
 
     Raises:
         UsageError: both are given and differ, or neither can be read.
         SetupError: the device is not there.
     """
     if gpu is not None:
-        if not gpu.isdigit():
-            message = f"--gpu '{gpu}' is not the number of one GPU"
-            raise UsageError(message, hint="for example --gpu 0; training on several GPUs is not there yet")
-        if device not in (None, "auto", f"cuda:{gpu}"):
+        numbers = gpu_numbers(gpu)
+        number = numbers[local_rank() % len(numbers)]
+        if device not in (None, "auto", f"cuda:{number}"):
             message = f"--gpu {gpu} and --device {device} contradict each other"
             raise UsageError(message, hint="give one of them")
-        device = f"cuda:{gpu}"
+        device = f"cuda:{number}"
     if device is None:
-        device = os.environ.get("HGA_DEVICE", "auto")
+        device = os.environ.get("HGA_DEVICE") or "auto"
     if device == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        device = f"cuda:{local_rank()}"
     try:
         chosen = torch.device(device)
     except RuntimeError:
@@ -48,3 +51,21 @@ def choose_device(device: str | None, gpu: str | None) -> torch.device:
         message = "device 'mps' is not there"
         raise SetupError(message, hint="choose --device cpu")
     return chosen
+
+
+def gpu_numbers(text: str) -> list[int]:
+    """Read ``0`` or ``0,1``.
+
+    Raises:
+        UsageError: these are no different numbers.
+    """
+    parts = text.split(",")
+    if not all(part.isdigit() for part in parts) or len(set(parts)) != len(parts):
+        message = f"--gpu '{text}' is not the number of a GPU, or several different ones"
+        raise UsageError(message, hint="for example --gpu 0, or --gpu 0,1 to train on two")
+    return [int(part) for part in parts]
+
+
+def local_rank() -> int:
+    """Return the place of this process among those of its machine (``torchrun`` says it), 0 if it is alone."""
+    return int(os.environ.get("LOCAL_RANK", "0"))

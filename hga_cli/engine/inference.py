@@ -18,7 +18,8 @@ from hga_cli.data.description import Description, parse_description
 from hga_cli.data.prepare import Preparation
 from hga_cli.data.store.files import tuples
 from hga_cli.engine.checkpoint import load_checkpoint, without_prefix
-from hga_cli.engine.training import build_network
+from hga_cli.engine.network import build_network
+from hga_cli.engine.precision import autocast
 from hga_cli.imaging.trail import Triple
 from hga_cli.networks.backbone import Backbone
 
@@ -58,7 +59,7 @@ def load_model(checkpoint: Path, device: torch.device) -> TrainedModel:
     tensors, about = load_checkpoint(checkpoint)
     config = build(about["config"])
     description = parse_description(about["description"], str(checkpoint))
-    network = build_network(config.network, description.modalities, description.classes)
+    network = build_network(config, description.modalities, description.classes)
     network.load_state_dict(without_prefix("model", tensors))
     return TrainedModel(
         network=network.to(device).eval(),
@@ -122,8 +123,10 @@ def _window(model: TrainedModel, images: dict[str, Tensor], combinations: Sequen
     flat = model.network.dims == 2
     if flat:
         images = {name: image.squeeze(-1) for name, image in images.items()}
-    half = model.config.optim.precision == "bf16"
-    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=half):
+    precision = model.config.optim.precision
+    if precision == "fp16" and model.device.type != "cuda":
+        precision = "fp32"
+    with autocast(model.device, precision):
         features = model.network.encode(images)
         logits = [model.network.fuse(features, combination).logits for combination in combinations]
     probabilities = [one.float().softmax(1) for one in logits]

@@ -1,20 +1,25 @@
 """The objective: which passes a batch needs, and what its terms add up to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hga_cli.alignment.preference import Preference
-from hga_cli.alignment.term import Need, Outputs, Term
+from hga_cli.alignment.term import FUSED, Need, Outputs, Term
 from hga_cli.core.catalog import TERMS
 from hga_cli.core.combinations import Combination
-from hga_cli.core.errors import ConfigError, suggestion
+from hga_cli.core.errors import ConfigError
+from hga_cli.core.options import check_options
 from hga_cli.core.settings import Method
 from hga_cli.core.settings import Term as TermSettings
 from hga_cli.networks.backbone import Backbone
+
+WARM_UP_TERM = "separate"
+FOLLOWS_PREFERENCE = frozenset({"beta", "rho"})
+Terms = Mapping[str, Term]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,43 +36,53 @@ class Objective:
     """The terms of a method with their weights.
 
     Args:
-        settings: of the method; terms of weight 0 are left out.
+        settings: of the method; of the terms of weight 0 only one is kept, whose preference others follow.
         modalities: the order of the data set.
+        omega: modality -> frequency weight; needed where the scale of a term names it.
 
     Raises:
-        ConfigError: an unknown term or option, no term at all, or weights that follow a preference nobody makes.
+        ConfigError: an unknown term or option, no term at all, weights that follow a preference nobody makes, or a
+            warm-up of nothing.
     """
 
-    def __init__(self, settings: Method, modalities: Combination) -> None:
-        self._settings = {name: term for name, term in settings.terms.items() if term.weight > 0}
-        if not self._settings:
+    def __init__(self, settings: Method, modalities: Combination, omega: Mapping[str, float] | None = None) -> None:
+        self._settings = _computed(settings.terms)
+        if not any(term.weight > 0 for term in self._settings.values()):
             message = f"method '{settings.name}' has no term with a weight above 0"
             raise ConfigError(message, hint="set method.terms.fused.weight = 1")
-        self._terms = {name: _build(name, term.options) for name, term in self._settings.items()}
+        self._terms: Terms = {name: _build(name, term.options) for name, term in self._settings.items()}
         self._require_one_preference(settings.name)
-        self._needs = frozenset[Need]().union(*(term.needs for term in self._terms.values()))
+        self._warm_up = settings.warm_up
+        if self._warm_up and WARM_UP_TERM not in self._terms:
+            message = f"method '{settings.name}' warms up with the term {WARM_UP_TERM}, which it does not have"
+            raise ConfigError(message, hint="set method.warm_up = 0, or method.terms.separate.weight = 1")
+        uses_omega = any("omega" in term.scale for term in self._settings.values())
+        self.omega = dict(omega or {}) if uses_omega else {}
         self.preference = Preference(modalities, settings.preference)
 
-    def __call__(self, model: Backbone, images: dict[str, Tensor], label: Tensor) -> StepLosses:
+    def __call__(self, model: Backbone, images: dict[str, Tensor], label: Tensor, *, epoch: int = 0) -> StepLosses:
         """Run the network on the modalities given and return the losses.
 
         Args:
             model: the network.
             images: modality -> (B, 1, *space).
             label: (B, *space) class indices, int64.
+            epoch: 0, 1, ...; the first ``warm_up`` epochs train the term ``separate`` alone, without rho (PASSION; the
+                published HGA multiplies everything by zero there).
         """
-        outputs = self._outputs(model, images, label)
-        results = {name: term(outputs) for name, term in self._terms.items()}
-        factors: dict[str, dict[str, Any]] = {"beta": self.preference.beta, "rho": {}}
+        terms = {WARM_UP_TERM: self._terms[WARM_UP_TERM]} if epoch < self._warm_up else self._terms
+        outputs = _outputs(model, images, label, frozenset[Need]().union(*(term.needs for term in terms.values())))
+        results = {name: term(outputs) for name, term in terms.items()}
+        factors: dict[str, Mapping[str, Any]] = {"beta": self.preference.beta, "omega": self.omega}
         for result in results.values():
             if result.preferences:
                 factors["rho"] = self.preference.observe(result.preferences)
         parts: dict[str, list[Tensor]] = {}
         for name, result in results.items():
-            for task, loss in result.losses.items():
+            for task, loss in result.losses.items() if self._settings[name].weight > 0 else ():
                 parts.setdefault(task, []).append(_weighted(loss, self._settings[name], task, factors).mean())
         if not parts:
-            message = f"none of the terms {', '.join(self._terms)} gives a loss with this backbone"
+            message = f"none of the terms {', '.join(terms)} gives a loss with this backbone"
             raise ConfigError(message, hint="set method.terms.fused.weight = 1")
         return StepLosses(
             tasks={task: torch.stack(losses).sum() for task, losses in parts.items()},
@@ -78,46 +93,57 @@ class Objective:
             },
         )
 
+    def end_epoch(self, epoch: int) -> dict[str, Any]:
+        """Move beta, and return for the journal what weighs the modalities: see ``Preference.end_epoch``, and omega."""
+        return {**self.preference.end_epoch(epoch), "omega": dict(self.omega)}
+
     def _require_one_preference(self, method: str) -> None:
         makers = sorted(name for name, term in self._terms.items() if term.makes_preferences)
         if len(makers) > 1:
             message = f"method '{method}': {' and '.join(makers)} both say how strong a modality is"
             raise ConfigError(message, hint=f"set method.terms.{makers[0]}.weight = 0, or that of the other")
-        scaled = sorted(name for name, term in self._settings.items() if term.scale)
+        scaled = sorted(name for name, term in self._settings.items() if FOLLOWS_PREFERENCE & set(term.scale))
         if scaled and not makers:
             message = f"method '{method}': the scale of {', '.join(scaled)} follows a preference that no term makes"
             raise ConfigError(message, hint="add the term compactness or similarity, or empty the scale")
 
-    def _outputs(self, model: Backbone, images: dict[str, Tensor], label: Tensor) -> Outputs:
-        combination = tuple(images)
-        features = model.encode(images)
-        fused = model.fuse(features, combination)
-        separate: dict[str, Tensor] = {}
-        if "separate" in self._needs:
-            decoded = {modality: model.decode_alone(features, modality) for modality in combination}
-            separate = {modality: logits for modality, logits in decoded.items() if logits is not None}
-        alone = {}
-        if "alone" in self._needs or ("separate" in self._needs and not separate):
-            alone = {name: model.fuse(features, (name,)) if len(combination) > 1 else fused for name in combination}
-        if "separate" in self._needs and not separate:
-            separate = {modality: prediction.logits for modality, prediction in alone.items()}
-        return Outputs(combination=combination, label=label, fused=fused, alone=alone, separate=separate)
+
+def _computed(terms: Mapping[str, TermSettings]) -> dict[str, TermSettings]:
+    """Return the terms with a weight, and those that make the preference they follow, if it is none of them."""
+    weighted = {name: term for name, term in terms.items() if term.weight > 0}
+    if not any(FOLLOWS_PREFERENCE & set(term.scale) for term in weighted.values()):
+        return weighted
+    makers = {name: term for name, term in terms.items() if TERMS.load(name).makes_preferences}
+    return weighted if makers.keys() & weighted.keys() else {**weighted, **makers}
 
 
-def _weighted(loss: Tensor, settings: TermSettings, task: str, factors: dict[str, dict[str, Any]]) -> Tensor:
+def _outputs(model: Backbone, images: dict[str, Tensor], label: Tensor, needs: frozenset[Need]) -> Outputs:
+    combination = tuple(images)
+    features = model.encode(images)
+    fused = model.fuse(features, combination)
+    separate: dict[str, Tensor] = {}
+    if "separate" in needs:
+        decoded = {modality: model.decode_alone(features, modality) for modality in combination}
+        separate = {modality: logits for modality, logits in decoded.items() if logits is not None}
+    alone = {}
+    if "alone" in needs or ("separate" in needs and not separate):
+        alone = model.fuse_alone(features, combination) if len(combination) > 1 else {combination[0]: fused}
+    if "separate" in needs and not separate:
+        separate = {modality: prediction.logits for modality, prediction in alone.items()}
+    return Outputs(combination=combination, label=label, fused=fused, alone=alone, separate=separate)
+
+
+def _weighted(loss: Tensor, settings: TermSettings, task: str, factors: Mapping[str, Mapping[str, Any]]) -> Tensor:
+    """Return the loss times weight and scale; the fused prediction has no scale, and a warm-up no rho."""
     weighted = settings.weight * loss
-    for name in settings.scale:
-        if task in factors[name]:
+    for name in settings.scale if task != FUSED else ():
+        if name in factors:
             weighted = weighted * factors[name][task]
     return weighted
 
 
 def _build(name: str, options: dict[str, Any]) -> Term:
     kind = TERMS.load(name)
-    known = [parameter for parameter in signature(kind).parameters if parameter not in ("args", "kwargs")]
-    for option in options:
-        if option not in known:
-            message = f"term '{name}' has no option '{option}'"
-            raise ConfigError(message, hint=suggestion(option, known) if known else "it has no options")
+    check_options("term", name, kind, options)
     term: Term = kind(**options)
     return term

@@ -2,21 +2,26 @@
 
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hga_cli.core.catalog import BACKBONES, BALANCERS, OUTER_UPDATES
+from hga_cli.core.catalog import BALANCERS, OUTER_UPDATES
 from hga_cli.core.combinations import Combination, combination_name
 from hga_cli.core.errors import ConfigError
-from hga_cli.core.settings import Config, Network, Optim
-from hga_cli.data.loading import Batch
+from hga_cli.core.settings import Config
+from hga_cli.data.loading import Batch, in_parts
 from hga_cli.engine.checkpoint import with_prefix, without_prefix
+from hga_cli.engine.contest import Contest
+from hga_cli.engine.network import build_network
 from hga_cli.engine.objective import Objective
-from hga_cli.networks.backbone import Backbone
+from hga_cli.engine.optimiser import build_optimiser, gradient_norm, learning_rate
+from hga_cli.engine.precision import autocast
+from hga_cli.engine.ranks import Ranks
 
 STEP_STREAM = 3
 """Keeps the random numbers of steps (dropout) apart from those of samplers (0, 1) and patches (2)."""
@@ -32,6 +37,10 @@ class Scheme:
     device: torch.device
     iterations: int
     """Steps in an epoch."""
+    ranks: Ranks = field(default_factory=Ranks)
+    """This process among those that train together."""
+    omega: Mapping[str, float] = field(default_factory=dict)
+    """modality -> frequency weight; methods that use it need it."""
 
     @property
     def steps(self) -> int:
@@ -53,17 +62,14 @@ class Training:
         config = scheme.config
         self.scheme = scheme
         torch.manual_seed(config.seed)
-        network = build_network(config.network, scheme.modalities, scheme.classes)
+        network = build_network(config, scheme.modalities, scheme.classes)
         self.model = network.to(scheme.device).to(memory_format=scheme.memory_format).train()  # type: ignore[call-overload]
-        self.objective = Objective(config.method, scheme.modalities)
+        self.objective = Objective(config.method, scheme.modalities, scheme.omega)
         self.balancer = BALANCERS.load(config.optim.balancer)()
         self.outer = OUTER_UPDATES.load(config.method.outer.kind)(self.model, config.method.outer)
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=config.optim.learning_rate,
-            weight_decay=config.optim.weight_decay,
-            amsgrad=True,
-        )
+        self.optimiser = build_optimiser(self.model.parameters(), config.optim)
+        self.scaler = torch.amp.GradScaler(scheme.device.type, enabled=config.optim.precision == "fp16")
+        self.contest = Contest()
         self.step = 0
         self._merged = True
         self._sums: dict[str, float] = defaultdict(float)
@@ -81,38 +87,55 @@ class Training:
             ConfigError: the loss or the gradient is not finite; the weights are still those of the step before.
         """
         optim = self.scheme.config.optim
-        torch.manual_seed(_step_seed(self.scheme.config.seed, self.step))
+        ranks, device = self.scheme.ranks, self.scheme.device
+        torch.manual_seed(_step_seed(self.scheme.config.seed, self.step, ranks.rank))
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(optim, self.epoch)
-        device, layout = self.scheme.device, self.scheme.memory_format
-        images = {name: image.to(device).contiguous(memory_format=layout) for name, image in batch.images.items()}
-        label = batch.label.to(device).long()
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=optim.precision == "bf16"):
-            losses = self.objective(self.model, images, label)
         self.optimiser.zero_grad(set_to_none=True)
-        self.balancer.backward(losses.tasks, self.model.shared_parameters())
-        total = float(torch.stack([loss.detach() for loss in losses.tasks.values()]).sum())
+        loss = sum(self._learn_part(part, share) for part, share in in_parts(batch, optim.accumulate))
+        (everyone,) = ranks.sum(len(batch.cases), device=device)
+        mine = len(batch.cases) / everyone
+        (total,) = ranks.sum(loss * mine, device=device)
+        ranks.average_gradients(self.model.parameters(), mine)
+        optimiser = self.outer.optimiser(self.optimiser, ends_cycle=batch.ends_cycle)
+        self.scaler.unscale_(optimiser)
         self._require_finite(batch, total)
-        self.optimiser.step()
+        if optim.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip_norm)
+        self.scaler.step(optimiser)
+        self.scaler.update()
         self._merge(ends_cycle=batch.ends_cycle)
         self.step += 1
-        self._note({"loss": total, **losses.terms})
+        self._note({"loss": total})
         return total
+
+    def _learn_part(self, part: Batch, share: float) -> float:
+        """Add the gradient of a part of a batch, and return its share of the loss."""
+        device, layout = self.scheme.device, self.scheme.memory_format
+        images = {name: image.to(device).contiguous(memory_format=layout) for name, image in part.images.items()}
+        label = part.label.to(device).long()
+        with autocast(device, self.scheme.config.optim.precision):
+            losses = self.objective(self.model, images, label, epoch=self.epoch)
+        scaled = {task: self.scaler.scale(loss * share) for task, loss in losses.tasks.items()}
+        self.balancer.backward(scaled, self.model.shared_parameters())
+        self._note(losses.terms)
+        return share * float(torch.stack([loss.detach() for loss in losses.tasks.values()]).sum())
 
     def end_epoch(self) -> dict[str, Any]:
         """Move beta and return the line of the journal for the epoch that just ended."""
         epoch, optim = self.epoch - 1, self.scheme.config.optim
-        preference = self.objective.preference
-        eta = preference.eta(epoch)
-        preference.end_epoch(epoch)
+        self._pool()
+        sums, counts, preference = self.scheme.ranks.from_first(
+            (dict(self._sums), dict(self._counts), self.objective.preference.state())
+        )
+        self.objective.preference.load(preference)
         line = {
             "epoch": epoch,
             "step": self.step,
             "learning_rate": learning_rate(optim, epoch),
             "epsilon": self.outer.epsilon(epoch, optim.epochs),
-            "eta": eta,
-            "beta": dict(preference.beta),
-            "losses": {name: value / self._counts[name] for name, value in sorted(self._sums.items())},
+            **self.objective.end_epoch(epoch),
+            "losses": {name: value / counts[name] for name, value in sorted(sums.items())},
         }
         self._sums.clear()
         self._counts.clear()
@@ -138,13 +161,16 @@ class Training:
         }
 
     def state(self) -> dict[str, Any]:
-        """Return all plain values a checkpoint has to keep."""
+        """Return all plain values a checkpoint has to keep. With several ranks all must ask; the first one has them."""
+        self._pool()
         return {
             "step": self.step,
             "merged": self._merged,
             "sums": dict(self._sums),
             "counts": dict(self._counts),
             "preference": self.objective.preference.state(),
+            "contest": self.contest.state(),
+            "scaler": self.scaler.state_dict(),
         }
 
     def load(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -159,9 +185,16 @@ class Training:
         self.outer.load(without_prefix("outer", tensors))
         self.balancer.load(without_prefix("balancer", tensors))
         self.objective.preference.load(state["preference"])
+        self.contest.load(state.get("contest", {}))
+        if state.get("scaler"):
+            self.scaler.load_state_dict(state["scaler"])
         self.step, self._merged = state["step"], state["merged"]
         self._sums.update(state["sums"])
         self._counts.update(state["counts"])
+        if not self.scheme.ranks.is_first:
+            self._sums.clear()
+            self._counts.clear()
+            self.objective.preference.merge([])
 
     def _merge(self, *, ends_cycle: bool) -> None:
         if ends_cycle:
@@ -169,14 +202,28 @@ class Training:
             self.outer.end_cycle(self.model, self.outer.epsilon(min(self.epoch, epochs - 1), epochs))
         self._merged = ends_cycle
 
+    def _pool(self) -> None:
+        """Give what all ranks have noted in this epoch to the first one; the others start again."""
+        ranks = self.scheme.ranks
+        noted = ranks.gather((dict(self._sums), dict(self._counts), self.objective.preference.state()))
+        mine = noted if ranks.is_first else []
+        self._sums.clear()
+        self._counts.clear()
+        for sums, counts, _ in mine:
+            for name, value in sums.items():
+                self._sums[name] += value
+                self._counts[name] += counts[name]
+        self.objective.preference.merge([preference for *_, preference in mine])
+
     def _note(self, values: dict[str, float]) -> None:
         for name, value in values.items():
             self._sums[name] += value
             self._counts[name] += 1
 
     def _require_finite(self, batch: Batch, loss: float) -> None:
-        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
-        if math.isfinite(loss) and math.isfinite(float(torch.nn.utils.get_total_norm(gradients))):
+        norm = gradient_norm(self.model.parameters())
+        is_scaled_too_far = self.scaler.is_enabled() and self.scaler.get_scale() > 1
+        if math.isfinite(loss) and (math.isfinite(norm) or is_scaled_too_far):
             return
         where = f"epoch {self.epoch}, step {self.step}, combination {combination_name(batch.combination)}"
         message = f"the loss or its gradient is not finite at {where}, cases {', '.join(batch.cases)}"
@@ -184,17 +231,5 @@ class Training:
         raise ConfigError(message, hint=hint)
 
 
-def build_network(settings: Network, modalities: Combination, classes: int) -> Backbone:
-    """Return the backbone that the settings name, with fresh weights."""
-    network: Backbone = BACKBONES.load(settings.backbone)(modalities, classes, dims=settings.dims, width=settings.width)
-    return network
-
-
-def learning_rate(settings: Optim, epoch: int) -> float:
-    """Return base (1 - e / E) ** power: the polynomial schedule of PASSION and HGA, constant within an epoch."""
-    share_left: float = 1 - epoch / settings.epochs
-    return float(settings.learning_rate * share_left**settings.power)
-
-
-def _step_seed(seed: int, step: int) -> int:
-    return int(np.random.SeedSequence([seed, STEP_STREAM, step]).generate_state(1)[0])
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    return int(np.random.SeedSequence([seed, STEP_STREAM, step, *([rank] if rank else [])]).generate_state(1)[0])

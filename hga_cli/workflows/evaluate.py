@@ -4,7 +4,6 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,12 @@ from hga_cli.core.combinations import Combination, combination_name
 from hga_cli.core.errors import DataError, UsageError, suggestion
 from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.core.run_folder import RunFolder
-from hga_cli.data.reading import CaseReader
 from hga_cli.data.splits import PARTS
 from hga_cli.data.store import Store
-from hga_cli.engine.inference import TrainedModel, predict_combinations
+from hga_cli.engine.inference import TrainedModel
+from hga_cli.engine.scoring import Row, score_one
 from hga_cli.metrics.conventions import Convention
-from hga_cli.metrics.score import RegionScore, apply, score_case
-from hga_cli.metrics.surface import Definition
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One region of one case under one combination."""
-
-    case: str
-    combination: Combination
-    score: RegionScore
+from hga_cli.metrics.score import RegionScore, apply
 
 
 def evaluate(
@@ -66,7 +55,7 @@ def evaluate(
     rows: list[Row] = []
     with stage(progress, "evaluate", len(cases)):
         for case in cases:
-            rows += _score(model, store, case, combinations, definition=convention.definition, overlap=overlap)
+            rows += score_one(model, store, case, combinations, definition=convention.definition, overlap=overlap)
             progress.advance(case)
     return _document(rows, model, combinations, convention)
 
@@ -120,43 +109,6 @@ def _require_fit(model: TrainedModel, store: Store, cases: Sequence[str]) -> Non
             f"the model was trained with {model.preparation.clip}"
         )
         raise DataError(message, hint="preprocess with the same --set preprocess.clip=[low,high]")
-
-
-def _score(
-    model: TrainedModel,
-    store: Store,
-    case: str,
-    combinations: Sequence[Combination],
-    *,
-    definition: Definition,
-    overlap: float,
-) -> list[Row]:
-    present = store.cases[case].modalities
-    possible = [combination for combination in combinations if set(combination) <= set(present)]
-    if not possible:
-        return []
-    needed = [name for name in present if any(name in combination for combination in possible)]
-    images = CaseReader(store, model.spacing).images(case, needed)
-    backgrounds = store.backgrounds(case, needed)
-    trail, reference = store.trail(case), store.reference(case)
-    predictions = predict_combinations(
-        model,
-        dict(zip(needed, images, strict=True)),
-        dict(zip(needed, backgrounds, strict=True)),
-        possible,
-        overlap=overlap,
-    )
-    return [
-        Row(case=case, combination=combination, score=score)
-        for combination, probabilities in predictions.items()
-        for score in score_case(
-            trail.uncrop(trail.labels_in_box(probabilities)),
-            reference,
-            store.description.scored_regions(),
-            spacing=trail.original_spacing,
-            definition=definition,
-        )
-    ]
 
 
 def _document(

@@ -55,9 +55,19 @@ def steps_that_stop(monkeypatch):
 
 def test_document(hga, tiny):
     document = hga(*tiny.training("--epochs", 2, "--run", "a", "--json")).document
-    checkpoint = on_run(tiny, "a") / "checkpoints" / "last.safetensors"
-    assert document == {"run": str(on_run(tiny, "a")), "epochs": 2, "best": None, "checkpoint": str(checkpoint)}
-    assert checkpoint.exists()
+    folder = on_run(tiny, "a") / "checkpoints"
+    best = document.pop("best")
+    assert document == {"run": str(on_run(tiny, "a")), "epochs": 2, "checkpoint": str(folder / "last.safetensors")}
+    assert (best["checkpoint"], best["epoch"]) == (str(folder / "best.safetensors"), 2)
+    assert 0 <= best["mean_dice"] <= 1
+    assert (folder / "last.safetensors").exists()
+    assert (folder / "best.safetensors").exists()
+
+
+def test_without_validation_there_is_no_best(hga, tiny):
+    words = ["--set", "validation.every=0", "--epochs", 1, "--run", "a", "--json"]
+    assert hga(*tiny.training(*words)).document["best"] is None
+    assert not (on_run(tiny, "a") / "checkpoints" / "best.safetensors").exists()
 
 
 def test_run_folder_tells_everything(hga, tiny):
@@ -256,8 +266,10 @@ class TestResume:
         last = find_run(tiny.top / "runs", "a", finished=False).last
         last.write_bytes(last.read_bytes()[:1000])
         resume = ["train", "--resume", "--run", "a", "--device", "cpu", *tiny.runs]
-        hga.refuses(*resume, code=4, says=["damaged", "previous.safetensors"])
-        assert last.with_name("previous.safetensors").exists()
+        assert "continuing from the one before" in hga(*resume).err
+        last.write_bytes(last.read_bytes()[:1000])
+        last.with_name("previous.safetensors").unlink()
+        hga.refuses(*resume, code=4, says="damaged")
 
     def test_not_together_with_overwrite(self, hga, tiny):
         says = "--resume and --overwrite contradict each other"
@@ -356,7 +368,7 @@ def test_numbers_that_typer_refuses(hga, tiny, option):
     [
         ("network.width=0", "network.width"),
         ("optim.learning_rate=-1", "optim.learning_rate"),
-        ("optim.precision=fp8", "'fp32' or 'bf16'"),
+        ("optim.precision=fp8", "'fp32', 'bf16' or 'fp16'"),
         ("data.patch=[16,16]", "network.dims is 3"),
         ("data.foreground=50", "0.2 for 20 %"),
     ],

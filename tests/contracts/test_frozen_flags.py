@@ -8,11 +8,15 @@ GENERAL = {"--config", "-c", "--set", "--quiet", "-q", "--verbose", "-v", "--jso
 FROZEN = {
     "preprocess": {
         "raw_dir",
-        *("--dataset", "--output", "-o", "--spacing", "--on-problem", "--workers", "--shard", "--overwrite"),
+        *("--dataset", "--output", "-o", "--spacing", "--align", "--on-problem", "--workers", "--shard"),
+        *("--dry-run", "--overwrite"),
         *("--data-dir",),
     },
-    "split": {"--dataset", "--ratios", "--name", "--seed", "--data-dir"},
-    "make-imbalance": {"--dataset", "--rates", "--rule", "--unit", "--split", "--name", "--seed", "--data-dir"},
+    "split": {"--dataset", "--ratios", "--folds", "--from", "--name", "--seed", "--data-dir"},
+    "make-imbalance": {
+        *("--dataset", "--rates", "--rule", "--unit", "--names", "--published", "--output", "-o"),
+        *("--split", "--name", "--seed", "--data-dir"),
+    },
     "train": {
         *("--dataset", "--split", "--imbalance", "--method", "--backbone", "--balancer", "--preset"),
         *("--gpu", "--device", "--epochs", "--iterations", "--seed", "--run", "--resume", "--overwrite"),
@@ -25,9 +29,10 @@ FROZEN = {
     },
     "predict": {
         "inputs",
-        *("--output", "-o", "--run", "--modalities", "--gpu", "--device", "--overwrite"),
+        *("--output", "-o", "--run", "--modalities", "--align", "--gpu", "--device", "--overwrite"),
         *("--runs-dir",),
     },
+    "info": {"what", "name", "--describe", "--data-dir", "--runs-dir"},
 }
 ENVIRONMENT = {"--data-dir": "HGA_DATA", "--runs-dir": "HGA_RUNS"}
 

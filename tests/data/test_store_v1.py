@@ -49,6 +49,7 @@ def test_index(store):
     assert store.cases[SECOND].label_values == {"oedema": 2}
     for entry in store.cases.values():
         assert (entry.shape, entry.spacing) == ((8, 6, 7), (1.0, 1.5, 2.0))
+        assert (entry.label_voxels, entry.digests) == ({}, {})
 
 
 @pytest.mark.parametrize("case", PRESENT)

@@ -93,6 +93,7 @@ def prepared(case, present, shape):
         label=label,
         reference=label,
         label_values={"core": 1, "oedema": 2},
+        label_voxels={"core": int((label == 1).sum()), "oedema": int((label == 2).sum())},
         trail=Trail.along(shape, np.eye(4), ((0, 0, 0), shape), None),
         like=None,
         sources={},

@@ -8,7 +8,7 @@ from _training import CASES, MODALITIES, assert_same_tensors, make_store, one_th
 
 from hga_cli.core.errors import DataError
 from hga_cli.data.store import Store, case_path
-from hga_cli.engine.training import build_network
+from hga_cli.engine.network import build_network
 
 WHOLE = dict.fromkeys(CASES, MODALITIES)
 STEPS = 14
@@ -31,7 +31,7 @@ def spoil(store, case, modality, *, how):
     if how == "unreadable":
         with path.open("r+b") as file:
             file.seek(chunk.byte_offset)
-            file.write(b"\xff" * chunk.size)
+            file.write(np.random.default_rng(0).bytes(chunk.size))
 
 
 def trained(store, method):
@@ -156,7 +156,7 @@ def test_order_of_modalities_in_a_batch_does_not_matter(tmp_path):
     store = make_store(tmp_path / "store", {"case-0": MODALITIES})
     training, patches = training_of(planned(store, settings("hga", method__sampler__order="fixed")))
     batch = patches[6]
-    network = build_network(training.scheme.config.network, MODALITIES, 3)
+    network = build_network(training.scheme.config, MODALITIES, 3)
     results = [
         training.objective(network, dict(list(batch.images.items())[::turn]), batch.label.long()) for turn in (1, -1)
     ]

@@ -30,7 +30,7 @@ def no_variable(monkeypatch):
         (2, None, None, "cuda:0"),
         (2, "auto", None, "cuda:0"),
         (2, "cpu", None, "cpu"),
-        (2, "cuda", None, "cuda"),
+        (2, "cuda", None, "cuda:0"),
         (2, "cuda:1", None, "cuda:1"),
         (2, None, "1", "cuda:1"),
         (2, "auto", "1", "cuda:1"),
@@ -43,8 +43,31 @@ def test_what_is_asked_for(gpus, count, device, gpu, chosen):
 
 
 @pytest.mark.parametrize(
+    ("rank", "device", "gpu", "chosen"),
+    [
+        ("0", None, "3,1", "cuda:3"),
+        ("1", None, "3,1", "cuda:1"),
+        ("1", "cuda", None, "cuda:1"),
+        ("1", "auto", None, "cuda:1"),
+        ("1", "cpu", None, "cpu"),
+        ("1", "cuda:0", None, "cuda:0"),
+    ],
+)
+def test_each_rank_gets_a_gpu_of_its_own(gpus, monkeypatch, rank, device, gpu, chosen):
+    gpus(4)
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    assert choose_device(device, gpu) == torch.device(chosen)
+
+
+def test_cuda_alone_is_the_first_one(gpus):
+    gpus(0)
+    with pytest.raises(SetupError, match="device 'cuda:0' is not there"):
+        choose_device("cuda", None)
+
+
+@pytest.mark.parametrize(
     ("count", "device", "gpu"),
-    [(0, "cuda", None), (0, "cuda:0", None), (0, "cuda:7", None), (2, "cuda:7", None), (0, None, "0"), (2, None, "2")],
+    [(0, "cuda:0", None), (0, "cuda:7", None), (2, "cuda:7", None), (0, None, "0"), (2, None, "2")],
 )
 def test_a_gpu_that_is_not_there_is_never_replaced(gpus, count, device, gpu):
     gpus(count)
@@ -70,10 +93,10 @@ def test_contradictions(gpus, device):
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("gpu", ["0,1", "-1", "", "all", "cuda:0", "1.0"])
-def test_a_gpu_is_one_number(gpus, gpu):
+@pytest.mark.parametrize("gpu", ["0,0", "0,", "-1", "", "all", "cuda:0", "1.0"])
+def test_gpus_are_different_numbers(gpus, gpu):
     gpus(2)
-    with pytest.raises(UsageError, match="not the number of one GPU"):
+    with pytest.raises(UsageError, match="is not the number of a GPU, or several different ones"):
         choose_device(None, gpu)
 
 

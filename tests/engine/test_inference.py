@@ -5,9 +5,10 @@ from _training import MODALITIES, description, make_store, one_thread, planned, 
 from torch import nn
 
 from hga_cli.core.combinations import all_combinations
+from hga_cli.data.prepare import Preparation
 from hga_cli.data.store import Box
 from hga_cli.engine.inference import TrainedModel, predict_combinations
-from hga_cli.engine.training import build_network
+from hga_cli.engine.network import build_network
 
 BACKGROUNDS = {"flair": -1.5, "t1ce": -0.5, "t2": -2.0}
 EVERY = all_combinations(MODALITIES)
@@ -23,7 +24,7 @@ def model(patch=(16, 16, 16), **changes):
     """A network nobody trained; its norms differ, so that modalities cannot be mixed up unnoticed."""
     config = settings(data__patch=list(patch), network__dims=len(patch), **changes)
     torch.manual_seed(0)
-    network = build_network(config.network, MODALITIES, 3)
+    network = build_network(config, MODALITIES, 3)
     for module in network.modules():
         if isinstance(module, nn.GroupNorm):
             nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -32,7 +33,7 @@ def model(patch=(16, 16, 16), **changes):
         network=network.eval(),
         config=config,
         description=description(),
-        spacing=None,
+        preparation=Preparation(),
         label_values={"core": 1, "oedema": 2},
         device=torch.device("cpu"),
         step=0,

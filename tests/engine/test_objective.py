@@ -200,7 +200,7 @@ def test_options_reach_the_term():
     [
         ({"distilation": {}}, "no term called 'distilation'", "did you mean 'distillation'"),
         ({"distillation": {"options": {"temprature": 2}}}, "'temprature'", "did you mean 'temperature'"),
-        ({"fused": {"options": {"weight": 2}}}, "term 'fused' has no option 'weight'", "no options"),
+        ({"similarity": {"options": {"weight": 2}}}, "term 'similarity' has no option 'weight'", "no options"),
         ({"distillation": {"options": {"kind": "l2"}}}, "'l2'", "dice_kd"),
         ({}, "no term with a weight above 0", "fused"),
         ({"fused": {"weight": 0}}, "no term with a weight above 0", "fused"),

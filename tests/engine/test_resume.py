@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 import torch
@@ -223,17 +224,43 @@ def test_cases_that_may_use_something_else_are_refused(stopped, tmp_path):
     assert "split" not in caught.value.message.partition("available")[2]
 
 
-def test_a_damaged_checkpoint_points_to_the_one_before(store, stopped, straight):
-    """last is of step 7, previous of step 5."""
+class Ears(Silent):
+    def __init__(self):
+        self.warned = []
+
+    def warn(self, text):
+        self.warned.append(text)
+
+
+def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(store, stopped, straight):
+    """Case T03: last is of step 7, previous of step 5; the result is that of a run that never stopped."""
     stopped.last.write_bytes(stopped.last.read_bytes()[: int(0.6 * stopped.last.stat().st_size)])
-    with pytest.raises(ConfigError, match=r"last\.safetensors' is damaged") as caught:
-        train(planned(store, config("hga")), stopped, resume=True)
-    assert "previous.safetensors" in caught.value.hint
-    assert caught.value.exit_code == 4
-    shutil.copy(stopped.previous, stopped.last)
-    assert load_checkpoint(stopped.last)[1]["training"]["step"] == 5
-    train(planned(store, config("hga")), stopped, resume=True)
+    assert load_checkpoint(stopped.previous)[1]["training"]["step"] == 5
+    ears = Ears()
+    train(planned(store, config("hga")), stopped, resume=True, progress=ears)
+    (text,) = ears.warned
+    assert "last.safetensors' is damaged" in text
+    assert f"continuing from the one before, '{stopped.previous}'" in text
     assert_same_run(stopped, straight["hga"])
+
+
+def test_two_damaged_checkpoints_are_an_error(store, stopped):
+    for path in (stopped.last, stopped.previous):
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ConfigError, match=r"previous\.safetensors' is damaged") as caught:
+        train(planned(store, config("hga")), stopped, resume=True)
+    assert caught.value.exit_code == 4
+
+
+def test_more_epochs_are_refused_with_both_rates(store, tmp_path):
+    """Case T01: the polynomial schedule would jump from 1.26e-4 to 5.36e-4."""
+    short = settings(optim__epochs=10, optim__iterations=1, optim__learning_rate=1e-3, data__patch=[8, 8, 8])
+    run = run_folder(tmp_path / "run")
+    train(planned(store, short), run)
+    longer = replace(short, optim=replace(short.optim, epochs=20))
+    with pytest.raises(ConfigError, match=r"optim.epochs was 10, is 20") as caught:
+        train(planned(store, longer), run, resume=True)
+    assert "the learning rate would jump from 0.000126 to 0.000536" in caught.value.message
 
 
 def test_a_kill_between_journal_and_checkpoint_leaves_no_line_twice(store, stopped, straight):

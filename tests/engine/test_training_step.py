@@ -22,7 +22,7 @@ from hga_cli.core.errors import ConfigError
 from hga_cli.core.settings import Optim
 from hga_cli.data.store import Store
 from hga_cli.engine.checkpoint import load_checkpoint
-from hga_cli.engine.training import learning_rate
+from hga_cli.engine.optimiser import learning_rate
 from hga_cli.workflows.train import train
 
 RATES = json.loads((Path(__file__).parent / "golden_learning_rate.json").read_text())["rates"]

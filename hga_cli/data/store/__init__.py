@@ -12,12 +12,17 @@ A case file MUST have
 
 * attributes ``format`` = "hga-case", ``version`` = 1, ``case``, ``subject``, ``modalities`` (JSON list of the present
   ones, in the order of the data set), ``fingerprint`` (hash of sources and settings), ``trail`` (JSON, the way back to
-  the files), ``sources`` (JSON, role -> [file name, hash]), ``label_values`` (JSON), ``warnings`` (JSON list);
-* a data set ``images/<modality>`` (D, H, W) int16 for each present modality and for no other, with attributes
-  ``scale``, ``offset`` (z-score = stored * scale + offset) and ``background`` (z-score of a voxel that was 0);
+  the files), ``sources`` (JSON, role -> [file name, hash, size in bytes, time of the last change in ns]; the last two
+  MAY lack), ``label_values`` (JSON, class -> value in the label file), ``warnings`` (JSON list);
+* a data set ``images/<modality>`` (D, H, W) int16 or float32 for each present modality and for no other, with
+  attributes ``scale``, ``offset`` (z-score = stored * scale + offset) and ``background`` (z-score of a voxel that
+  was 0);
 * a data set ``label`` (D, H, W) uint8 of class indices, and ``reference`` uint8 of class indices of the whole file in
   canonical orientation: what predictions are scored against;
 * a data set ``foreground/<class index>`` (n, 3) int32 for each class in the label: up to 1000 of its voxels.
+
+It MAY have (newer files do) an attribute ``label_voxels`` (JSON, class that occurs -> its voxels in ``reference``), and
+on each image an attribute ``digest`` (BLAKE2b of shape, type and stored values: equal ones are the same image).
 
 The index MUST have
 
@@ -32,23 +37,29 @@ The index MUST have
 
 It MAY have external links ``links/<case>`` to the case files.
 
-Data sets are chunked, lzf-compressed and carry checksums (fletcher32). Integer images up to +-32767 that are not
-resampled are stored as they are, so nothing is lost; others are quantised to 65535 steps between minimum and maximum.
-Files are written under a temporary name and renamed, so a case file is whole or absent. An absent modality is an absent
-data set, never zeros.
+Data sets are chunked and every chunk carries a checksum (fletcher32). Readers MUST NOT rely on the size of chunks, nor
+on which of them are compressed (lzf) or left out because they hold nothing: HDF5 reads them all alike.
+Integer images up to +-32767 that are not resampled are stored as they are, so nothing is lost. Others are quantised to
+65535 steps between minimum and maximum; where such a step is more than 0.01 standard deviations, because one voxel is
+extreme, z-scores are stored as float32.
+Files are made in memory, written under a temporary name and renamed, so a case file is whole or absent. An absent
+modality is an absent data set, never zeros.
 """
 
-from hga_cli.data.store.case_file import Box, case_path, stored_fingerprint, write_case
-from hga_cli.data.store.index import save_split, save_table, update_index
-from hga_cli.data.store.reading import Store
+from hga_cli.data.store.case_file import Box, case_path, stored_fingerprint, stored_label_values, write_case
+from hga_cli.data.store.index import CaseEntry, save_split, save_table, update_index
+from hga_cli.data.store.reading import Patch, Store
 
 __all__ = [
     "Box",
+    "CaseEntry",
+    "Patch",
     "Store",
     "case_path",
     "save_split",
     "save_table",
     "stored_fingerprint",
+    "stored_label_values",
     "update_index",
     "write_case",
 ]

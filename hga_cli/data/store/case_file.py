@@ -1,22 +1,24 @@
 """One case of a store, in one file. The format is specified in ``hga_cli.data.store``."""
 
+import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from hga_cli.core.atomic import replacing
 from hga_cli.core.errors import DataError
 from hga_cli.data.prepare import PreparedCase, PreparedImage
-from hga_cli.data.store.files import CASE, VERSION, reading, tuples
+from hga_cli.data.store.chunks import write_chunks
+from hga_cli.data.store.files import CASE, VERSION, reading, tuples, writing
 from hga_cli.imaging.trail import Trail
 
-CHUNK = 32
 LARGEST = 32767
+COARSEST = 0.01
+"""Largest step (standard deviations) between two stored values: it is not seen, and far below the noise of a scan."""
 FOREGROUND_SAMPLES = 1000
 
 
@@ -49,8 +51,22 @@ def stored_fingerprint(store: Path, case: str) -> str | None:
         return None
 
 
+def stored_label_values(store: Path, case: str) -> dict[str, int]:
+    """Return which value each class had in the label file of a finished case; nothing if it is not in the store."""
+    try:
+        with reading(case_path(store, case), CASE) as file:
+            values: dict[str, int] = json.loads(file.attrs["label_values"])
+            return values
+    except DataError:
+        return {}
+
+
 def write_case(store: Path, case: PreparedCase, fingerprint: str) -> None:
-    """Write the file of a case: aside, then renamed."""
+    """Write the file of a case: aside, then renamed.
+
+    Raises:
+        OSError: no room or no permission; what was there before is still there.
+    """
     attributes = {
         "format": CASE,
         "version": VERSION,
@@ -61,17 +77,16 @@ def write_case(store: Path, case: PreparedCase, fingerprint: str) -> None:
         "trail": json.dumps(asdict(case.trail)),
         "sources": json.dumps(case.sources),
         "label_values": json.dumps(case.label_values),
+        "label_voxels": json.dumps(case.label_voxels),
         "warnings": json.dumps(case.warnings),
     }
-    with replacing(case_path(store, case.case)) as temporary, h5py.File(temporary, "w") as file:
+    with writing(case_path(store, case.case)) as file:
         for modality, image in case.images.items():
-            stored, scale, offset = _quantised(image)
-            data = _write(file, f"images/{modality}", stored, shuffle=True)
-            data.attrs.update(scale=scale, offset=offset, background=image.statistics.background)
+            _write_image(file, f"images/{modality}", image)
         file.require_group("foreground")
         if case.label is not None and case.reference is not None:
-            _write(file, "label", case.label)
-            _write(file, "reference", case.reference)
+            write_chunks(file, "label", case.label)
+            write_chunks(file, "reference", case.reference)
             for index, voxels in _some_foreground(case.label).items():
                 file.create_dataset(f"foreground/{index}", data=voxels)
         file.attrs.update(attributes)
@@ -87,9 +102,19 @@ def read_image(file: Any, modality: str, box: Box | None) -> NDArray[np.float32]
         message = f"case '{file.attrs['case']}' has no {modality}"
         raise DataError(message, hint="absent modalities are never read; this is a fault of the caller")
     stored = file["images"][modality]
-    scale, offset = (np.float32(stored.attrs[name]) for name in ("scale", "offset"))
-    values = read_box(stored, box, fill=(stored.attrs["background"] - offset) / scale)
-    return values * scale + offset
+    cut, place = _overlap(box, stored.shape)
+    image = np.empty(box.size if box else stored.shape, np.float32)
+    if image[place].shape != image.shape:
+        image[...] = stored.attrs["background"]
+    np.multiply(stored[cut], np.float32(stored.attrs["scale"]), out=image[place])
+    image[place] += np.float32(stored.attrs["offset"])
+    return image
+
+
+def read_digests(file: Any) -> dict[str, str]:
+    """Read the hash of what is stored of each modality (older files have none)."""
+    images = {modality: file["images"][modality].attrs for modality in json.loads(file.attrs["modalities"])}
+    return {modality: str(about["digest"]) for modality, about in images.items() if "digest" in about}
 
 
 def read_trail(file: Any) -> Trail:
@@ -97,40 +122,57 @@ def read_trail(file: Any) -> Trail:
     return Trail(**{key: tuples(value) for key, value in json.loads(file.attrs["trail"]).items()})
 
 
-def read_box(data: Any, box: Box | None, *, fill: float) -> NDArray[np.float32]:
-    """Read a box of an array or data set (D, H, W) as float32; what lies beyond it is ``fill``."""
-    if box is None:
-        return np.asarray(data[()], dtype=np.float32)
-    cuts, places = [], []
-    for start, size, limit in zip(box.start, box.size, data.shape, strict=True):
-        low = min(max(0, start), limit)
-        high = max(low, min(start + size, limit))
-        cuts.append(slice(low, high))
-        places.append(slice(low - start, high - start))
-    part = np.asarray(data[tuple(cuts)], dtype=np.float32)
-    if part.shape == tuple(box.size):
-        return part
-    result = np.full(box.size, fill, dtype=np.float32)
-    if part.size:
-        result[tuple(places)] = part
+def read_box(data: Any, box: Box | None, *, fill: float) -> NDArray[Any]:
+    """Read a box of an array or data set (D, H, W), in its own type; what lies beyond it is ``fill``."""
+    cut, place = _overlap(box, data.shape)
+    part = data[cut]
+    if box is None or part.shape == tuple(box.size):
+        return np.asarray(part)
+    result = np.full(box.size, fill, dtype=data.dtype)
+    result[place] = part
     return result
 
 
-def _write(file: Any, name: str, array: NDArray[Any], *, shuffle: bool = False) -> Any:
-    chunks = tuple(min(CHUNK, size) for size in array.shape)
-    return file.create_dataset(name, data=array, chunks=chunks, compression="lzf", shuffle=shuffle, fletcher32=True)
+def _overlap(box: Box | None, shape: Sequence[int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Return where box and case overlap: in the case, and in the box (empty slices if they do not)."""
+    box = box or Box(start=(0,) * len(shape), size=tuple(shape))
+    cut, place = [], []
+    for start, size, limit in zip(box.start, box.size, shape, strict=True):
+        low = min(max(0, start), limit)
+        high = max(low, min(start + size, limit))
+        cut.append(slice(low, high))
+        place.append(slice(low - start, high - start))
+    return tuple(cut), tuple(place)
 
 
-def _quantised(image: PreparedImage) -> tuple[NDArray[np.int16], float, float]:
-    """Return (stored, scale, offset): integers that fit are kept as they are, others get 65535 steps."""
+def _write_image(file: Any, name: str, image: PreparedImage) -> None:
+    stored, scale, offset = _stored(image)
+    empty = stored.flat[np.abs(image.raw).argmin()]  # what a voxel of 0 has become
+    data = write_chunks(file, name, stored, fill=empty)
+    data.attrs.update(scale=scale, offset=offset, background=image.statistics.background, digest=_digest(stored))
+
+
+def _stored(image: PreparedImage) -> tuple[NDArray[Any], float, float]:
+    """Return (stored, scale, offset): integers that fit are kept as they are, others get 65535 steps.
+
+    Where one extreme voxel would make those steps coarse, z-scores are kept as float32.
+    """
     raw, statistics = image.raw, image.statistics
     if raw.dtype.kind in "biu" and raw.min() >= -LARGEST and raw.max() <= LARGEST:
         return raw.astype(np.int16), 1 / statistics.std, -statistics.mean / statistics.std
-    z = image.z.astype(np.float64)
+    z = image.z
     low, high = float(z.min()), float(z.max())
     scale = (high - low) / (2 * LARGEST) or 1.0
+    if scale > COARSEST:
+        return z, 1.0, 0.0
     middle = (high + low) / 2
-    return np.rint((z - middle) / scale).astype(np.int16), scale, middle
+    return np.rint((z.astype(np.float64) - middle) / scale).astype(np.int16), scale, middle
+
+
+def _digest(stored: NDArray[Any]) -> str:
+    """Return a hash of shape, type and values: equal ones are the same image, whatever the case is called."""
+    about = f"{stored.shape} {stored.dtype.str} ".encode()
+    return hashlib.blake2b(about + stored.tobytes(), digest_size=16).hexdigest()
 
 
 def _some_foreground(label: NDArray[np.uint8]) -> dict[int, NDArray[np.int32]]:

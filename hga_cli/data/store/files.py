@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from hga_cli.core.atomic import replacing
 from hga_cli.core.errors import DataError
 
 VERSION = 1
@@ -58,6 +59,27 @@ def reading(path: Path, kind: str) -> Iterator[Any]:
             yield file
         except DAMAGED as error:
             raise damaged(path, error) from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Any]:
+    """Yield a new HDF5 file in memory; write it as ``path`` if the block succeeds.
+
+    HDF5 itself never writes to the disk, because it does not survive one that is full.
+
+    Raises:
+        OSError: with the name of the file; whatever was at ``path`` is still there.
+    """
+    try:
+        with replacing(path) as temporary:
+            with h5py.File(temporary, "w", driver="core", backing_store=False) as file:
+                yield file
+                file.flush()
+                content = file.id.get_file_image()
+            temporary.write_bytes(content)
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def write_texts(group: Any, name: str, texts: list[str]) -> None:

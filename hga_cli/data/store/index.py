@@ -10,15 +10,24 @@ import h5py
 import numpy as np
 from filelock import FileLock
 
-from hga_cli.core.atomic import replacing
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import DataError
 from hga_cli.data.description import Description, as_tree
 from hga_cli.data.imbalance import ImbalanceTable
 from hga_cli.data.prepare import Preparation
 from hga_cli.data.splits import Split
-from hga_cli.data.store.case_file import case_path, read_trail
-from hga_cli.data.store.files import CASE, INDEX, VERSION, open_checked, read_texts, reading, tuples, write_texts
+from hga_cli.data.store.case_file import case_path, read_digests, read_trail
+from hga_cli.data.store.files import (
+    CASE,
+    INDEX,
+    VERSION,
+    open_checked,
+    read_texts,
+    reading,
+    tuples,
+    write_texts,
+    writing,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +180,7 @@ def _one_writer(store: Path) -> FileLock:
 def _change(store: Path, change: Callable[[h5py.File], None]) -> None:
     """Copy the index, change the copy, rename it. The caller holds the lock."""
     path = store / "store.h5"
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with writing(path) as file:
         if path.exists():
             with open_checked(path, INDEX) as old:
                 for kind in ("splits", "imbalance", "links"):
@@ -193,4 +202,6 @@ def _scan(store: Path, case: str) -> CaseEntry:
             shape=trail.grid,
             spacing=trail.spacing,
             label_values=json.loads(file.attrs["label_values"]),
+            label_voxels=json.loads(file.attrs.get("label_voxels", "{}")),
+            digests=read_digests(file),
         )

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,18 @@ from hga_cli.data.store.index import read_entries, read_preparation, read_split,
 from hga_cli.imaging.trail import Trail, Triple
 
 Item = TypeVar("Item", Split, ImbalanceTable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """What a training needs of a box of a case."""
+
+    images: NDArray[np.float32]
+    """(M, D, H, W) z-scores, in the order of the modalities asked for."""
+    label: NDArray[np.uint8]
+    """(D, H, W) class indices."""
+    backgrounds: list[float]
+    """z-score of empty voxels, for each modality."""
 
 
 class Store:
@@ -91,12 +104,25 @@ class Store:
             DataError: a modality is absent, or the file is damaged.
         """
         with self._open(case) as file:
-            return np.stack([read_image(file, modality, box) for modality in modalities])
+            return _images(file, modalities, box)
+
+    def patch(self, case: str, modalities: Sequence[str], box: Box) -> Patch:
+        """Read images, label and backgrounds at once, which takes less time than one after the other.
+
+        Raises:
+            DataError: a modality is absent, or the file is damaged.
+        """
+        with self._open(case) as file:
+            return Patch(
+                images=_images(file, modalities, box),
+                label=read_box(file["label"], box, fill=0),
+                backgrounds=_backgrounds(file, modalities),
+            )
 
     def label(self, case: str, box: Box | None = None) -> NDArray[np.uint8]:
         """Read the class indices (D, H, W) of a case; beyond the case it is background."""
         with self._open(case) as file:
-            return read_box(file["label"], box, fill=0).astype(np.uint8)
+            return read_box(file["label"], box, fill=0)
 
     def reference(self, case: str) -> NDArray[np.uint8]:
         """Read the class indices of the whole file in canonical orientation (D, H, W)."""
@@ -107,7 +133,7 @@ class Store:
     def backgrounds(self, case: str, modalities: Sequence[str]) -> list[float]:
         """Read the z-score of empty voxels, for each modality."""
         with self._open(case) as file:
-            return [float(file["images"][modality].attrs["background"]) for modality in modalities]
+            return _backgrounds(file, modalities)
 
     def foreground(self, case: str) -> dict[int, NDArray[np.int32]]:
         """Read some voxels (n, 3) of each class that occurs in the label."""
@@ -141,3 +167,11 @@ class Store:
             message = f"store '{self.path}' has no {kind} '{name}'"
             raise DataError(message, hint=suggestion(name, items))
         return items[name]
+
+
+def _images(file: Any, modalities: Sequence[str], box: Box | None) -> NDArray[np.float32]:
+    return np.stack([read_image(file, modality, box) for modality in modalities])
+
+
+def _backgrounds(file: Any, modalities: Sequence[str]) -> list[float]:
+    return [float(file["images"][modality].attrs["background"]) for modality in modalities]

@@ -1,0 +1,52 @@
+"""Modality dropout: which part of what a case has is seen in which step."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from hga_cli.core.combinations import Combination, all_combinations
+from hga_cli.data.sampling import CaseSampler, Draw
+
+DROPOUT_STREAM = 1
+"""Keeps the drawn combinations apart from the shuffles of a pass (0)."""
+
+
+class DropoutSampler:
+    """Every case once per pass, each time with one non-empty sub-combination of what it has, drawn uniformly.
+
+    Cases that drew the same combination share a batch. Where we depart from the published code (its regimes IDT_drop
+    and PDT): a batch there mixes combinations, which is the same for batches of one case; in PDT the encoders there see
+    what is dropped too, and its modalities alone are supervised; here nothing is computed for it.
+
+    Args:
+        available: case -> what it may use.
+        modalities: the order of the data set.
+        batch: cases in a step; the last of a combination may be fewer, so passes differ in length.
+        order: not used; passes are random.
+        seed: of draws and shuffles.
+    """
+
+    def __init__(
+        self, available: Mapping[str, Combination], modalities: Combination, *, batch: int, order: str, seed: int
+    ) -> None:
+        self._subsets = {case: all_combinations(available[case]) for case in sorted(available)}
+        self._modalities, self._batch, self._order, self._seed = modalities, batch, order, seed
+        self._starts = [0]
+        self._pass = lru_cache(maxsize=2)(self._drawn)
+        self.default_iterations = -(-len(available) // batch)
+
+    def draw(self, step: int) -> Draw:
+        """Return the batch of a step; no step ends a cycle."""
+        while self._starts[-1] <= step:
+            self._starts.append(self._starts[-1] + self._pass(len(self._starts) - 1).default_iterations)
+        number = int(np.searchsorted(self._starts, step, side="right")) - 1
+        one_pass = self._pass(number)
+        return one_pass.draw(number * one_pass.default_iterations + step - self._starts[number])
+
+    def _drawn(self, number: int) -> CaseSampler:
+        """Return the sampler of a pass: in it, a case has what was drawn for it."""
+        generator = np.random.default_rng([self._seed, DROPOUT_STREAM, number])
+        places = generator.integers([len(subsets) for subsets in self._subsets.values()])
+        drawn = {case: self._subsets[case][place] for case, place in zip(self._subsets, places, strict=True)}
+        return CaseSampler(drawn, self._modalities, batch=self._batch, order=self._order, seed=self._seed)

@@ -1,0 +1,93 @@
+"""How good a network is on the validation cases, for each combination, while it is trained."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hga_cli.core.combinations import Combination, combination_name
+from hga_cli.data.store import Store
+from hga_cli.engine.contest import Contest
+from hga_cli.engine.inference import TrainedModel
+from hga_cli.engine.ranks import Ranks
+from hga_cli.engine.scoring import predict_stored
+from hga_cli.metrics.overlap import dice
+
+Scores = dict[tuple[Combination, str], list[float]]
+"""(combination, region) -> Dice of each case in which it counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What is asked of a network, and of which cases."""
+
+    model: TrainedModel
+    """The network that is being trained, in evaluation mode while it is asked."""
+    store: Store
+    cases: Sequence[str]
+    combinations: Sequence[Combination]
+    overlap: float
+    every: int
+    """Epochs between two validations."""
+    patience: int | None
+    """Validations in a row without a better one that end the training."""
+
+    def is_due(self, contest: Contest, epoch: int, epochs: int) -> bool:
+        """Tell whether it is asked now that ``epoch`` of ``epochs`` epochs are finished."""
+        return contest.epoch < epoch and (epoch % self.every == 0 or epoch == epochs)
+
+    def is_over(self, contest: Contest) -> bool:
+        """Tell whether patience has ended."""
+        return self.patience is not None and contest.worse_in_a_row >= self.patience
+
+
+def validate(what: Examination, ranks: Ranks, stop: Callable[[], bool]) -> dict[str, Any] | None:
+    """Return the mean Dice of each region under each combination, and of all of them together.
+
+    A region that is neither there nor predicted does not count; one that is predicted without being there counts 0.
+
+    Args:
+        what: network, cases and combinations.
+        ranks: share the cases.
+        stop: asked before each case; True ends the validation without a result.
+
+    Returns:
+        ``{"mean": ..., "combinations": {"flair+t2": {"WT": ...}}}`` with None where nothing counts, or None if stopped.
+    """
+    parts = ranks.gather(_dice_of(what, what.cases[ranks.rank :: ranks.count], stop))
+    if None in parts:
+        return None
+    found: Scores = defaultdict(list)
+    for part in parts:
+        for key, values in part.items():
+            found[key] += values
+    regions = what.store.description.scored_regions()
+    table = {
+        combination_name(combination): {region.name: _mean(found[combination, region.name]) for region in regions}
+        for combination in what.combinations
+    }
+    means = [value for row in table.values() for value in row.values() if value is not None]
+    return {"mean": _mean(means), "combinations": table}
+
+
+def _dice_of(what: Examination, cases: Sequence[str], stop: Callable[[], bool]) -> Scores | None:
+    found: Scores = defaultdict(list)
+    regions = what.store.description.scored_regions()
+    for case in cases:
+        if stop():
+            return None
+        reference = what.store.reference(case)
+        labels = predict_stored(what.model, what.store, case, what.combinations, overlap=what.overlap)
+        for combination, predicted in labels.items():
+            for region in regions:
+                score = dice(region.prediction_mask(predicted), region.mask(reference))
+                if not math.isnan(score):
+                    found[combination, region.name].append(score)
+    return found
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if len(values) else None

@@ -1,0 +1,174 @@
+"""The shipped methods are values of one engine: each builds, trains, resumes bit for bit, and says what it weighs."""
+
+import re
+import shlex
+from dataclasses import replace
+
+import pytest
+import torch
+from _training import (
+    CASES,
+    MODALITIES,
+    assert_same_run,
+    finished,
+    journal,
+    make_store,
+    one_thread,
+    planned,
+    run_folder,
+    settings,
+)
+from test_resume import interrupt
+
+from hga_cli.core.catalog import shipped
+from hga_cli.core.combinations import all_combinations
+from hga_cli.core.config import resolve
+from hga_cli.core.errors import DataError
+from hga_cli.engine.checkpoint import load_checkpoint
+from hga_cli.engine.objective import Objective
+from hga_cli.workflows.train import train
+
+METHODS = shipped("presets/methods")
+
+
+@pytest.fixture(autouse=True)
+def slow_but_sure():
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("methods") / "store", table=CASES | {"case-0": ("flair", "t2")})
+
+
+def config(method, **changes):
+    own = {} if method == "pdt" else {"data__imbalance": "none"}
+    return settings(method, **{"optim__epochs": 2, "optim__iterations": 5, **own, **changes})
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("modalities", [("a", "b"), ("flair", "t1ce", "t1", "t2"), ("a", "b", "c", "d", "e")], ids=len)
+def test_every_method_fits_any_number_of_modalities(method, modalities):
+    objective = Objective(resolve(flags={"method.name": method}).method, modalities)
+    assert objective.preference.beta == dict.fromkeys(modalities, 1.0)
+
+
+@pytest.mark.parametrize("method", ["passion", "moddrop", "meta", "hga-late"])
+def test_interrupted_and_resumed(store, tmp_path, method):
+    """Stops after an odd and an even step, and between epochs."""
+    straight = finished(store, config(method), tmp_path / "straight")
+    run = run_folder(tmp_path / "run")
+    for number, step in enumerate([3, 5, 8]):
+        interrupt(planned(store, config(method)), run, step, resume=number > 0)
+    train(planned(store, config(method)), run, resume=True)
+    assert_same_run(run, straight)
+
+
+def test_passion_weighs_by_preference_and_frequency(store, tmp_path):
+    """Five cases; flair and t2 have three owners, t1ce has three."""
+    run = finished(store, config("passion", optim__epochs=3), tmp_path / "run")
+    lines = journal(run)
+    for line in lines:
+        assert line["omega"] == pytest.approx(dict.fromkeys(MODALITIES, 5 / 3))
+        assert line["rho"].keys() == line["D"].keys() == line["R"].keys() == set(MODALITIES)
+        assert all(0 <= share <= 1 for share in line["rho"].values())
+        assert sum(line["R"].values()) == pytest.approx(0, abs=1e-6)
+        assert all(line["beta"][name] > 0 for name in MODALITIES)
+    changes = {name: lines[1]["beta"][name] - lines[0]["beta"][name] for name in MODALITIES}
+    weakest = max(lines[1]["D"], key=lines[1]["D"].get)  # far from the fused prediction
+    assert max(changes, key=changes.get) == weakest
+
+
+def test_passion_warms_up_with_what_is_separate(store, tmp_path):
+    run = finished(store, config("passion", method__warm_up=1), tmp_path / "run")
+    first, second = journal(run)
+    assert {name.partition("/")[0] for name in first["losses"]} == {"loss", "separate"}
+    assert first["beta"] == dict.fromkeys(MODALITIES, 1.0)
+    assert {"fused/fused", "similarity/t2", "distillation/t2"} <= second["losses"].keys()
+    assert second["beta"] != first["beta"]
+
+
+def test_perfect_data_training_ignores_the_table(store):
+    """The only table of the store hides t1ce of case-0; other methods take it, unless told otherwise."""
+    perfect, dropped = planned(store, config("pdt")), planned(store, replace_imbalance(config("moddrop")))
+    assert perfect.available == {case: has for case, has in CASES.items()}
+    assert dropped.available["case-0"] == ("flair", "t2")
+    seen = {perfect.sampler.draw(step).combination for step in range(300)}
+    assert seen == set(all_combinations(MODALITIES))
+
+
+def replace_imbalance(config):
+    return replace(config, data=replace(config.data, imbalance=None))
+
+
+def test_meta_needs_a_complete_case(store):
+    with pytest.raises(DataError, match=r"flair\+t1ce\+t2; none of 5 has"):
+        planned(store, replace_imbalance(config("meta")))
+
+
+def test_meta_ends_with_the_weights_proper(store, tmp_path):
+    """Ten steps are five pairs; eleven end with a trial, which is taken back."""
+    even = finished(store, config("meta", optim__epochs=1, optim__iterations=10), tmp_path / "even")
+    odd = finished(store, config("meta", optim__epochs=1, optim__iterations=11), tmp_path / "odd")
+    (left, _), (right, _) = load_checkpoint(even.last), load_checkpoint(odd.last)
+    for name, value in left.items():
+        if name.startswith("model."):
+            torch.testing.assert_close(value, right[name], rtol=0, atol=1e-6)
+        if name.startswith("outer."):
+            assert not value.any()
+            assert not right[name].any()
+
+
+def test_hga_and_its_published_recipe_are_one_method():
+    ours, published = (resolve(flags={"method.name": name}) for name in ("hga", "hga-published"))
+    assert published.method == replace(ours.method, name="hga-published")
+    assert (published.optim.epochs, published.optim.iterations, published.optim.learning_rate) == (300, 225, 2e-3)
+    assert published.data.batch == 1
+
+
+def ablations():
+    """Name -> assignments, as the head of hga.toml tells them; lines that start with "and" add to the one before."""
+    found, base = {}, []
+    for line in METHODS["hga"].read_text(encoding="utf-8").splitlines():
+        if match := re.fullmatch(r"#\s+(.*?):\s+(and )?(--.*?)( \(.*\))?", line):
+            words = [word for word in shlex.split(match[3].replace('"', '\\"')) if word != "--set"]
+            base = base if match[2] else words
+            found[match[1]] = [*base, *words] if match[2] else words
+    return {name: words for name, words in found.items() if "--imbalance" not in words}
+
+
+@pytest.mark.parametrize(
+    ("name", "terms", "outer", "scaled"),
+    [
+        ("only the interpolation", {"fused", "separate", "deep"}, "interpolation", set()),
+        (
+            "only self-distillation",
+            {"fused", "separate", "deep", "distillation", "compactness"},
+            "none",
+            set(),
+        ),
+        ("of pixels only", {"fused", "separate", "deep", "distillation"}, "none", set()),
+        ("of all scales only", {"fused", "separate", "deep", "distillation"}, "none", set()),
+        ("of prototypes only", {"fused", "separate", "deep", "compactness"}, "none", set()),
+        ("only the preference", {"fused", "separate", "deep"}, "none", {"separate"}),
+        (
+            "other orders of a cycle",
+            {"fused", "separate", "deep", "distillation", "compactness"},
+            "interpolation",
+            {"distillation", "compactness"},
+        ),
+    ],
+)
+def test_ablations_are_values(name, terms, outer, scaled):
+    method = resolve(assignments=ablations()[name]).method
+    weighted = {term: one for term, one in method.terms.items() if one.weight > 0}
+    assert weighted.keys() == terms
+    assert method.outer.kind == outer
+    assert {term for term, one in weighted.items() if one.scale} == scaled
+    Objective(method, MODALITIES)
+    assert method.terms["distillation"].options.get("deep", True) == (name != "of pixels only")
+
+
+def test_all_ablations_are_checked():
+    assert len(ablations()) == 7
