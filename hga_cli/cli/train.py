@@ -1,12 +1,12 @@
 """``hga train``: from a store to a trained model."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hga_cli.cli import options
-from hga_cli.cli.output import Terminal, reporting_errors
+from hga_cli.cli.output import Terminal, reporting_errors, table
 from hga_cli.core.catalog import BACKBONES, BALANCERS, shipped
 
 METHODS, RECIPES = (", ".join(shipped(f"presets/{folder}")) for folder in ("methods", "recipes"))
@@ -53,6 +53,9 @@ def run(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue --run, or the latest run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run of this name.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Do one step for each number of modalities, write nothing.")
+    ] = False,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
     data_dir: options.DataDir = options.DATA_DIR,
@@ -71,6 +74,7 @@ def run(
     from hga_cli.engine.ranks import is_rank, joined_ranks, start_ranks
     from hga_cli.workflows.stores import store_of
     from hga_cli.workflows.train import plan, train
+    from hga_cli.workflows.trial import dry_run as trial
 
     if resume and overwrite:
         message = "--resume and --overwrite contradict each other"
@@ -93,6 +97,10 @@ def run(
     chosen = choose_device(device, gpu)
     terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     terminal.detail(f"settings: {settings}")
+    if dry_run:
+        document = trial(plan(store, settings, chosen), progress=terminal)
+        terminal.show(document, people=_trial_tables(document))
+        return
     if gpu and len(gpu_numbers(gpu)) > 1 and not is_rank():
         plan(store, settings, chosen)
         raise typer.Exit(start_ranks(len(gpu_numbers(gpu)), sys.argv[1:]))
@@ -108,3 +116,23 @@ def run(
         document = train(planned, folder, resume=resume, progress=terminal)
         if ranks.is_first:
             terminal.show(document, people=[f"trained: {document['checkpoint']}", "next: hga evaluate"])
+
+
+def _trial_tables(document: dict[str, Any]) -> list[Any]:
+    rows = [
+        [
+            one["combination"],
+            "x".join(map(str, one["shape"])),
+            f"{one['loss']:.3f}",
+            f"{1000 * one['reading_s']:.0f}",
+            f"{one['step_s']:.2f}",
+            f"{one['peak_gib']:.2f}",
+        ]
+        for one in document["trials"]
+    ]
+    title = f"{document['parameters']:,} parameters; nothing was written"
+    columns = ["combination", "image", "loss", "reading (ms)", "step (s)", "peak memory (GiB)"]
+    return [
+        table(columns, rows, title=title, numbers=5),
+        f"{document['steps']} steps would take about {document['hours']:.1f} hours",
+    ]

@@ -14,6 +14,7 @@ from hga_cli.core.run_folder import RunFolder
 from hga_cli.data.loading import AHEAD, Patches, load
 from hga_cli.data.shared_memory import workers_that_fit
 from hga_cli.engine.checkpoint import save_checkpoint
+from hga_cli.engine.events import Events
 from hga_cli.engine.training import Training
 from hga_cli.engine.validation import Examination, validate
 
@@ -29,6 +30,7 @@ def fit(
     about: dict[str, Any],
     progress: Progress,
     examination: Examination | None = None,
+    events: Events | None = None,
 ) -> None:
     """Train to the end, from wherever ``training`` stands.
 
@@ -39,6 +41,7 @@ def fit(
         about: what the model is, kept in every checkpoint.
         progress: is told each step.
         examination: how the network is validated now and then; None: never.
+        events: gets every line of the journal too.
 
     Raises:
         Interrupted: SIGINT or SIGTERM came; the state after the running step is saved.
@@ -64,6 +67,8 @@ def fit(
                 if training.contest.epoch == training.epoch:
                     line["validation"] = training.contest.latest
                 run.journal(line)
+                if events is not None:
+                    events.write(line)
                 run.log(f"epoch {line['epoch']}: loss {line['losses']['loss']:.4f}")
                 save(run, training, about)
             (asked,) = ranks.sum(len(requests), device=scheme.device)

@@ -19,7 +19,6 @@ from hga_cli.networks.backbone import Backbone
 
 WARM_UP_TERM = "separate"
 FOLLOWS_PREFERENCE = frozenset({"beta", "rho"})
-Terms = Mapping[str, Term]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +49,14 @@ class Objective:
         if not any(term.weight > 0 for term in self._settings.values()):
             message = f"method '{settings.name}' has no term with a weight above 0"
             raise ConfigError(message, hint="set method.terms.fused.weight = 1")
-        self._terms: Terms = {name: _build(name, term.options) for name, term in self._settings.items()}
+        self._terms = {name: _build(name, term.options) for name, term in self._settings.items()}
         self._require_one_preference(settings.name)
         self._warm_up = settings.warm_up
         if self._warm_up and WARM_UP_TERM not in self._terms:
             message = f"method '{settings.name}' warms up with the term {WARM_UP_TERM}, which it does not have"
             raise ConfigError(message, hint="set method.warm_up = 0, or method.terms.separate.weight = 1")
-        uses_omega = any("omega" in term.scale for term in self._settings.values())
-        self.omega = dict(omega or {}) if uses_omega else {}
+        weights = omega if omega and any("omega" in term.scale for term in self._settings.values()) else {}
+        self.omega = {modality: weights[modality] for modality in modalities if modality in weights}
         self.preference = Preference(modalities, settings.preference)
 
     def __call__(self, model: Backbone, images: dict[str, Tensor], label: Tensor, *, epoch: int = 0) -> StepLosses:

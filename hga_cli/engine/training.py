@@ -17,12 +17,14 @@ from hga_cli.core.settings import Config
 from hga_cli.data.loading import Batch, in_parts
 from hga_cli.engine.checkpoint import with_prefix, without_prefix
 from hga_cli.engine.contest import Contest
+from hga_cli.engine.cosines import task_cosines
 from hga_cli.engine.network import build_network
 from hga_cli.engine.objective import Objective
 from hga_cli.engine.optimiser import build_optimiser, gradient_norm, learning_rate
 from hga_cli.engine.precision import autocast
 from hga_cli.engine.ranks import Ranks
 
+COSINE = "cosine/"
 STEP_STREAM = 3
 """Keeps the random numbers of steps (dropout) apart from those of samplers (0, 1) and patches (2)."""
 
@@ -116,6 +118,10 @@ class Training:
         label = part.label.to(device).long()
         with autocast(device, self.scheme.config.optim.precision):
             losses = self.objective(self.model, images, label, epoch=self.epoch)
+        every = self.scheme.config.log.cosine_every
+        if every and self.step % every == 0:
+            cosines = task_cosines(losses.tasks, self.model.shared_parameters())
+            self._note({f"{COSINE}{pair}": value for pair, value in cosines.items()})
         scaled = {task: self.scaler.scale(loss * share) for task, loss in losses.tasks.items()}
         self.balancer.backward(scaled, self.model.shared_parameters())
         self._note(losses.terms)
@@ -129,13 +135,15 @@ class Training:
             (dict(self._sums), dict(self._counts), self.objective.preference.state())
         )
         self.objective.preference.load(preference)
+        means = {name: value / counts[name] for name, value in sorted(sums.items())}
         line = {
             "epoch": epoch,
             "step": self.step,
             "learning_rate": learning_rate(optim, epoch),
             "epsilon": self.outer.epsilon(epoch, optim.epochs),
             **self.objective.end_epoch(epoch),
-            "losses": {name: value / counts[name] for name, value in sorted(sums.items())},
+            "losses": {name: mean for name, mean in means.items() if not name.startswith(COSINE)},
+            "cosines": {name.removeprefix(COSINE): mean for name, mean in means.items() if name.startswith(COSINE)},
         }
         self._sums.clear()
         self._counts.clear()

@@ -389,3 +389,27 @@ def test_loss_that_is_not_finite_ends_the_run(hga, tiny, monkeypatch):
     hga.refuses(*tiny.training("--epochs", 1, "--run", "a"), code=4, says=says)
     assert all(torch.isfinite(tensor).all() for tensor in tensors(on_run(tiny, "a")).values())
     assert json.loads((on_run(tiny, "a") / "run.json").read_text())["status"] == "running"
+
+
+class TestDryRun:
+    """One real step for each number of modalities, and nothing written."""
+
+    def test_document(self, hga, tiny):
+        before = sorted(path.name for path in (tiny.top / "runs").iterdir())
+        document = hga(*tiny.training("--dry-run", "--json", "--epochs", 3)).document
+        assert sorted(path.name for path in (tiny.top / "runs").iterdir()) == before
+        sizes = [one["combination"].count("+") + 1 for one in document["trials"]]
+        assert sizes == [1, 2, 3, 4]
+        for one in document["trials"]:
+            assert one["shape"] == [one["cases"], 1, 16, 16, 16]
+            assert one["step_s"] > 0
+            assert one["peak_gib"] > 0
+            assert one["loss"] > 0
+        assert document["parameters"] > 1000
+        assert document["steps"] == 12
+
+    def test_table(self, hga, tiny):
+        out = hga(*tiny.training("--dry-run", "--method", "joint")).out
+        assert "nothing was written" in out
+        assert "flair+t1ce+t1+t2" in out
+        assert "hours" in out

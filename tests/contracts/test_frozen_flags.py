@@ -19,7 +19,7 @@ FROZEN = {
     },
     "train": {
         *("--dataset", "--split", "--imbalance", "--method", "--backbone", "--balancer", "--preset"),
-        *("--gpu", "--device", "--epochs", "--iterations", "--seed", "--run", "--resume", "--overwrite"),
+        *("--gpu", "--device", "--epochs", "--iterations", "--seed", "--run", "--resume", "--overwrite", "--dry-run"),
         *("--data-dir", "--runs-dir"),
     },
     "evaluate": {

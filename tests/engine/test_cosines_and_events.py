@@ -1,0 +1,82 @@
+"""Angles between the gradients of tasks, and curves for TensorBoard."""
+
+import math
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from _training import assert_same_tensors, journal, make_store, one_thread, planned, run_folder, settings
+from torch import nn
+
+from hga_cli.core.errors import SetupError
+from hga_cli.engine.checkpoint import load_checkpoint
+from hga_cli.engine.cosines import task_cosines
+from hga_cli.engine.events import Events, numbers
+from hga_cli.workflows.train import train
+
+
+@pytest.fixture(autouse=True)
+def slow_but_sure():
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("events") / "store")
+
+
+def test_cosines_of_gradients_that_are_known():
+    weights = nn.Parameter(torch.tensor([1.0, 2.0, 3.0]))
+    other = nn.Parameter(torch.ones(1))
+    directions = {"a": [1.0, 0.0, 0.0], "b": [3.0, 0.0, 0.0], "c": [-2.0, 0.0, 0.0], "d": [1.0, 1.0, 0.0]}
+    losses = {task: weights @ torch.tensor(direction) + other.sum() for task, direction in directions.items()}
+    losses["none"] = other.sum()
+    found = task_cosines(losses, [weights])
+    expected = {"a~b": 1, "a~c": -1, "a~d": math.sqrt(0.5), "b~c": -1, "c~d": -math.sqrt(0.5), "a~none": 0, "d~none": 0}
+    assert {pair: found[pair] for pair in expected} == pytest.approx(expected, abs=1e-6)
+    assert len(found) == 10
+    sum(losses.values()).backward()
+    assert weights.grad is not None
+
+
+def test_cosines_are_in_the_journal_and_change_nothing(store, tmp_path):
+    usual = settings("hga", optim__epochs=1, optim__iterations=7)
+    runs = []
+    for name, every in (("with", 1), ("without", 0)):
+        run = run_folder(tmp_path / name)
+        train(planned(store, replace(usual, log=replace(usual.log, cosine_every=every))), run)
+        runs.append(run)
+    cosines = journal(runs[0])[0]["cosines"]
+    assert {"fused~flair", "fused~t2", "flair~t2"} <= set(cosines)
+    assert all(-1.0001 <= value <= 1.0001 for value in cosines.values())
+    assert journal(runs[1])[0]["cosines"] == {}
+    assert_same_tensors(*(load_checkpoint(run.last)[0] for run in runs))
+
+
+def test_curves_hold_the_numbers_of_the_journal(store, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    usual = settings("joint", optim__epochs=3, optim__iterations=2)
+    run = run_folder(tmp_path / "run")
+    train(planned(store, replace(usual, log=replace(usual.log, tensorboard=True))), run)
+    read = accumulator.EventAccumulator(str(run.path / "events"))
+    read.Reload()
+    lines = journal(run)
+    assert [event.step for event in read.Scalars("losses/loss")] == [0, 1, 2]
+    for tag in ("losses/loss", "losses/fused/fused", "learning_rate"):
+        values = [dict(numbers(line))[tag] for line in lines]
+        assert [event.value for event in read.Scalars(tag)] == pytest.approx(values, rel=1e-5)
+
+
+def test_numbers_of_a_tree():
+    tree = {"epoch": 3, "a": 1, "b": {"c": 2.5, "d": {"e": None, "f": True, "g": 4}}, "t": "text"}
+    assert dict(numbers(tree)) == {"a": 1.0, "b/c": 2.5, "b/d/g": 4.0}
+
+
+def test_without_the_package_there_is_a_clear_error(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(SetupError, match="tensorboard is not installed") as caught:
+        Events(tmp_path, 0)
+    assert caught.value.exit_code == 5
+    assert "hga-cli[tensorboard]" in caught.value.hint
