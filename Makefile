@@ -4,7 +4,7 @@ BIN := .venv/bin
 HGA := $(BIN)/hga
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format check test demo clean
+.PHONY: help setup format check test bench demo clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ check: setup  ## formatting, lint, types, layers
 
 test: check  ## set up, check and run all tests
 	$(BIN)/pytest
+
+bench: setup  ## measure speed and size of the data part against the usual way (by hand; about 1 minute)
+	$(BIN)/python tests/bench/bench_data.py
 
 demo: export HGA_DATA := demo/data
 demo: export HGA_RUNS := demo/runs

@@ -79,6 +79,9 @@ def run(
     if resume and overwrite:
         message = "--resume and --overwrite contradict each other"
         raise UsageError(message, hint="--resume continues a run, --overwrite replaces it; give one of them")
+    if resume and preset:
+        message = "--resume continues with the settings of the run; --preset has no say in them"
+        raise UsageError(message, hint="leave out --preset, or start a new run")
     flags = {
         "data.split": split,
         "data.imbalance": imbalance,

@@ -73,6 +73,24 @@ BACKBONES = Registry(
             source=NNUNET,
         ),
         Entry(
+            name="m2ftrans",
+            target="hga_cli.networks.m2ftrans:M2FTrans",
+            summary="fusion tokens look at the modalities that are there; fusion channel by channel",
+            source="Shi et al., M2FTrans, IEEE J. Biomed. Health Inform. 2023",
+        ),
+        Entry(
+            name="mmformer",
+            target="hga_cli.networks.mmformer:MMFormer",
+            summary="a transformer inside each modality and one between modalities",
+            source="Zhang et al., mmFormer, MICCAI 2022",
+        ),
+        Entry(
+            name="rfnet",
+            target="hga_cli.networks.rfnet:RFNet",
+            summary="fuses region by region: a weight for each class and modality",
+            source="Ding et al., RFNet, ICCV 2021",
+        ),
+        Entry(
             name="shaspec",
             target="hga_cli.networks.shaspec:ShaSpec",
             summary="shared and specific encoders; what is absent is replaced by the mean shared feature",

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
-from hga_cli.core.catalog import shipped
+from hga_cli.core.catalog import BACKBONES, BALANCERS, shipped
 from hga_cli.core.errors import ConfigError, UsageError, suggestion
 from hga_cli.core.settings import Config
 
@@ -37,10 +37,11 @@ def resolve(
         flags: dotted names to values; None means "not given".
 
     Raises:
-        ConfigError: an unknown key or preset, or a value that does not fit.
-        UsageError: an assignment that cannot be read, or the value of a flag does not fit.
+        ConfigError: an unknown key, or a value that does not fit.
+        UsageError: an assignment that cannot be read, or a name or value of a flag that does not fit.
     """
     given = {key: value for key, value in (flags or {}).items() if value is not None}
+    _check_names({"preset": recipe, **given})
     layers = [
         _shipped_tree("recipes", recipe) if recipe else {},
         _file_tree(file) if file else {},
@@ -54,6 +55,21 @@ def resolve(
     for layer in layers:
         tree = merged(tree, _without_other_method(layer, method))
     return build(tree, flags=given)
+
+
+def _check_names(flags: Mapping[str, Any]) -> None:
+    """Refuse a mistyped name on the command line as what it is: wrong usage."""
+    known: dict[str, tuple[str, Iterable[str]]] = {
+        "preset": ("preset", shipped("presets/recipes")),
+        "method.name": ("method", shipped("presets/methods")),
+        "network.backbone": ("backbone", BACKBONES.entries),
+        "optim.balancer": ("balancer", BALANCERS.entries),
+    }
+    for key, (kind, names) in known.items():
+        name = flags.get(key)
+        if name is not None and name not in names:
+            message = f"no {kind} called '{name}'"
+            raise UsageError(message, hint=suggestion(name, names))
 
 
 def build(tree: Tree, *, flags: Iterable[str] = ()) -> Config:
@@ -75,7 +91,8 @@ def build(tree: Tree, *, flags: Iterable[str] = ()) -> Config:
         if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             message = f"no setting called '{key}'"
             raise ConfigError(message, hint=suggestion(str(first["loc"][-1]), _known_keys(first["loc"][:-1]))) from None
-        message = f"setting '{key}': {first['msg'].lower()}, found {first['input']!r}"
+        found = "" if isinstance(first["input"], dict) else f", found {first['input']!r}"
+        message = f"setting '{key}': {first['msg'].lower().removeprefix('value error, ')}{found}"
         is_share = 1 in (first.get("ctx", {}).get(bound) for bound in ("le", "lt"))
         hint = "write shares, 0.2 for 20 %" if is_share else f"change '{key}' in the file, in --set or in the flag"
         kind = UsageError if any(f"{key}.".startswith(f"{flag}.") for flag in flags) else ConfigError

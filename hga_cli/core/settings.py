@@ -81,6 +81,13 @@ class Imbalance:
     """What happens to a unit that keeps nothing: it is drawn again (BraTS), or training leaves it out (MSSEG)."""
     seed: Seed = 1037
 
+    @model_validator(mode="after")
+    def _has_a_name_of_its_own(self) -> Self:
+        if self.name == "none":
+            message = "a table cannot be called 'none': that means no table"
+            raise ValueError(message)
+        return self
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Data:
@@ -190,14 +197,6 @@ class Method:
     warm_up: Annotated[int, Field(ge=0)] = 0
     """Epochs at the start in which the term ``separate`` is trained alone, without rho (PASSION, HGA: 0)."""
     terms: dict[str, Term] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _outer_update_has_cycles(self) -> Self:
-        needed = {"interpolation": "cycle", "meta": "meta"}.get(self.outer.kind, self.sampler.kind)
-        if self.sampler.kind != needed:
-            message = f"outer.kind {self.outer.kind} needs sampler.kind {needed}"
-            raise ValueError(message)
-        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

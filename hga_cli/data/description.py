@@ -16,11 +16,13 @@ from pydantic.dataclasses import dataclass
 from hga_cli.core.catalog import shipped
 from hga_cli.core.combinations import Combination, all_combinations, combination_name, in_order
 from hga_cli.core.config import merged
-from hga_cli.core.errors import ConfigError, suggestion
+from hga_cli.core.errors import ConfigError, UsageError, suggestion
 from hga_cli.metrics.regions import Region
 
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 LABEL, CHANNELS = "label", "channels"
+RESERVED = frozenset({LABEL, CHANNELS, "fused"})
+"""Words that mean something else where a modality is named."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=40)]
 
 
@@ -102,7 +104,7 @@ class Description:
         digits = self.imbalance.digits
         checks = [
             (len(set(self.modalities)) == len(self.modalities), "a modality is named twice"),
-            (not {LABEL, CHANNELS} & set(self.modalities), f"'{LABEL}' and '{CHANNELS}' cannot be modalities"),
+            (not RESERVED & set(self.modalities), f"a modality cannot be called {', '.join(sorted(RESERVED))}"),
             (
                 set(self.files) - {CHANNELS} == {*self.modalities, LABEL},
                 "[files] needs one entry per modality and one for label",
@@ -176,7 +178,8 @@ def load_description(name_or_file: str, raw: Path | None = None) -> Description:
         raw: the raw folder, for descriptions that leave modalities and labels to its ``dataset.json``.
 
     Raises:
-        ConfigError: no such name or file, or the file does not describe a data set.
+        UsageError: no such name.
+        ConfigError: no such file, or it does not describe a data set.
         DataError: there is no usable ``dataset.json`` in ``raw``.
     """
     tree = _tree(name_or_file)
@@ -197,7 +200,7 @@ def _tree(name_or_file: str) -> dict[str, Any]:
         text = _text(path)
     else:
         message = f"no data set called '{name_or_file}'"
-        raise ConfigError(message, hint=f"{suggestion(name_or_file, known)}; or a file: --dataset mine.toml")
+        raise UsageError(message, hint=f"{suggestion(name_or_file, known)}; or a file: --dataset mine.toml")
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -116,14 +116,15 @@ class Patches(Dataset[Batch]):
     def _patch(
         self, name: str, combination: Combination, generator: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        patch = self._settings.patch
+        size = self._settings.patch
         case, number = item_of(name) if self._by_slice else (name, None)
-        box = self._place((case, number), (*patch, 1)[:3], generator)
-        images, label = self._reader.images(case, combination, box), self._reader.label(case, box)
-        background = np.array(self._reader.store.backgrounds(case, combination), np.float32)
-        if len(patch) == 2:
+        box = self._place((case, number), (*size, 1)[:3], generator)
+        patch = self._reader.patch(case, combination, box)
+        images, label = patch.images, patch.label
+        if len(size) == 2:
             images, label = images[..., 0], label[..., 0]
-        change = draw_change(generator, self._augmentation, dims=len(patch), images=len(combination))
+        change = draw_change(generator, self._augmentation, dims=len(size), images=len(combination))
+        background = np.array(patch.backgrounds, np.float32)
         return apply_to_images(images, change, background), apply_to_label(label, change)
 
     def _place(self, item: Item, size: tuple[int, ...], generator: np.random.Generator) -> Box:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hga_cli.core.errors import DataError
-from hga_cli.data.store import Box, Store
+from hga_cli.data.store import Box, Patch, Store
 from hga_cli.data.store.case_file import read_box
 from hga_cli.imaging.resample import resample_image, resample_labels, shape_at
 from hga_cli.imaging.trail import Triple
@@ -55,6 +55,16 @@ class CaseReader:
         if self._spacing is None:
             return self.store.label(case, box)
         return read_box(self._resampled(case, None), box, fill=0).astype(np.uint8)
+
+    def patch(self, case: str, modalities: Sequence[str], box: Box) -> Patch:
+        """Read images, label and backgrounds of a box, in one go where the grid is that of the store."""
+        if self._spacing is None:
+            return self.store.patch(case, modalities, box)
+        return Patch(
+            images=self.images(case, modalities, box),
+            label=self.label(case, box),
+            backgrounds=self.store.backgrounds(case, modalities),
+        )
 
     def level(self, case: str, number: int) -> int:
         """Return where an axial slice lies on this grid.

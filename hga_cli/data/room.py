@@ -8,7 +8,7 @@ from hga_cli.core.errors import DataError
 from hga_cli.core.progress import Progress
 from hga_cli.data.discovery import RawCase
 
-PACKED, PLAIN = 1.0, 0.5
+PACKED, PLAIN = 1.8, 0.5
 """Bytes of a store for each byte of compressed and of plain sources: roughly, and rather too many."""
 MEGABYTE = 1e6
 

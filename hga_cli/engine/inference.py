@@ -18,6 +18,7 @@ from hga_cli.data.description import Description, parse_description
 from hga_cli.data.prepare import Preparation
 from hga_cli.data.store.files import tuples
 from hga_cli.engine.checkpoint import load_checkpoint, without_prefix
+from hga_cli.engine.memory import enough_memory
 from hga_cli.engine.network import build_network
 from hga_cli.engine.precision import autocast
 from hga_cli.imaging.trail import Triple
@@ -104,16 +105,17 @@ def predict_combinations(
     def fuse_all(patch: Tensor) -> tuple[Tensor, ...]:
         return _window(model, {name: patch[:, place, None] for place, name in enumerate(names)}, combinations)
 
-    stitched = sliding_window_inference(
-        stacked,
-        window,
-        1,
-        fuse_all,
-        overlap=overlap,
-        mode="constant",
-        sw_device=model.device,
-        device=torch.device("cpu"),
-    )
+    with enough_memory("a window of the network", "choose --device cpu"):
+        stitched = sliding_window_inference(
+            stacked,
+            window,
+            1,
+            fuse_all,
+            overlap=overlap,
+            mode="constant",
+            sw_device=model.device,
+            device=torch.device("cpu"),
+        )
     inside = (slice(None), *(slice(start, start + size) for (start, _), size in zip(padding, shape, strict=True)))
     parts: Any = stitched if isinstance(stitched, tuple) else (stitched,)
     return {combination: part[0].numpy()[inside] for combination, part in zip(combinations, parts, strict=True)}

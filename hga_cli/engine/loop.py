@@ -145,11 +145,13 @@ def _copy(source: Any, target: Any) -> None:
 
 @contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of dying from them."""
+    """Collect SIGINT and SIGTERM in a list instead of dying from them; a second Ctrl-C does not wait."""
     requests: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         del frame
+        if requests and number == signal.SIGINT:
+            raise KeyboardInterrupt
         requests.append(number)
 
     old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

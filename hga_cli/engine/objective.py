@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hga_cli.alignment.preference import Preference
 from hga_cli.alignment.term import FUSED, Need, Outputs, Term
-from hga_cli.core.catalog import TERMS
+from hga_cli.core.catalog import SAMPLERS, TERMS
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.options import check_options
@@ -19,6 +19,8 @@ from hga_cli.networks.backbone import Backbone
 
 WARM_UP_TERM = "separate"
 FOLLOWS_PREFERENCE = frozenset({"beta", "rho"})
+SAMPLER_OF = {"interpolation": "cycle", "meta": "meta"}
+"""Outer updates that need the cycles of one sampler."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +42,12 @@ class Objective:
         omega: modality -> frequency weight; needed where the scale of a term names it.
 
     Raises:
-        ConfigError: an unknown term or option, no term at all, weights that follow a preference nobody makes, or a
-            warm-up of nothing.
+        ConfigError: an unknown term or option, no term at all, weights that follow a preference nobody makes, a warm-up
+            of nothing, or an outer update without its sampler.
     """
 
     def __init__(self, settings: Method, modalities: Combination, omega: Mapping[str, float] | None = None) -> None:
+        _require_cycles(settings)
         self._settings = _computed(settings.terms)
         if not any(term.weight > 0 for term in self._settings.values()):
             message = f"method '{settings.name}' has no term with a weight above 0"
@@ -105,6 +108,14 @@ class Objective:
         if scaled and not makers:
             message = f"method '{method}': the scale of {', '.join(scaled)} follows a preference that no term makes"
             raise ConfigError(message, hint="add the term compactness or similarity, or empty the scale")
+
+
+def _require_cycles(settings: Method) -> None:
+    sampler, outer = SAMPLERS.check(settings.sampler.kind).name, settings.outer.kind
+    needed = SAMPLER_OF.get(outer, sampler)
+    if sampler != needed:
+        message = f"method '{settings.name}': outer.kind {outer} needs sampler.kind {needed}, found {sampler}"
+        raise ConfigError(message, hint=f"--set method.sampler.kind={needed}, or --set method.outer.kind=none")
 
 
 def _computed(terms: Mapping[str, TermSettings]) -> dict[str, TermSettings]:

@@ -18,12 +18,14 @@ from hga_cli.data.loading import Batch, in_parts
 from hga_cli.engine.checkpoint import with_prefix, without_prefix
 from hga_cli.engine.contest import Contest
 from hga_cli.engine.cosines import task_cosines
+from hga_cli.engine.memory import enough_memory
 from hga_cli.engine.network import build_network
 from hga_cli.engine.objective import Objective
 from hga_cli.engine.optimiser import build_optimiser, gradient_norm, learning_rate
 from hga_cli.engine.precision import autocast
 from hga_cli.engine.ranks import Ranks
 
+LESS_MEMORY = "a smaller data.patch or data.batch, optim.accumulate=2, optim.precision=bf16, or optim.recompute=true"
 COSINE = "cosine/"
 STEP_STREAM = 3
 """Keeps the random numbers of steps (dropout) apart from those of samplers (0, 1) and patches (2)."""
@@ -94,7 +96,8 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(optim, self.epoch)
         self.optimiser.zero_grad(set_to_none=True)
-        loss = sum(self._learn_part(part, share) for part, share in in_parts(batch, optim.accumulate))
+        with enough_memory(f"a step with {combination_name(batch.combination)}", LESS_MEMORY):
+            loss = sum(self._learn_part(part, share) for part, share in in_parts(batch, optim.accumulate))
         (everyone,) = ranks.sum(len(batch.cases), device=device)
         mine = len(batch.cases) / everyone
         (total,) = ranks.sum(loss * mine, device=device)

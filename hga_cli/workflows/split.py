@@ -45,7 +45,7 @@ def folds(store: Store, settings: Settings, progress: Progress | None = None) ->
         The splits, and whether any is new.
 
     Raises:
-        DataError: as ``split``; a name is taken before anything is written.
+        DataError: as ``split``; all are written or none.
         UsageError: as ``split``, or lists are given: they are one split.
     """
     if settings.folds is None or settings.source is not None:
@@ -55,10 +55,7 @@ def folds(store: Store, settings: Settings, progress: Progress | None = None) ->
     subjects, name = subjects_of(store, settings), settings.name or "fold"
     made = make_folds(subjects, name=name, ratios=settings.ratios, folds=settings.folds, seed=settings.seed)
     _check(made, store, subjects, progress or Silent())
-    if taken := [one.name for one in made if store.splits.get(one.name, one) != one]:
-        message = f"store '{store.path}' already has other splits called {', '.join(taken)}"
-        raise DataError(message, hint="runs may depend on them; choose another name with --name")
-    return made, any([save_split(store.path, one) for one in made])
+    return made, save_split(store.path, *made)
 
 
 def subjects_of(store: Store, settings: Settings) -> dict[str, str]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 from collections import Counter
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,7 @@ from hga_cli.data.reading import CaseReader
 from hga_cli.data.sampling import Sampler
 from hga_cli.data.store import Store
 from hga_cli.engine.checkpoint import load_checkpoint
+from hga_cli.engine.events import Events
 from hga_cli.engine.inference import TrainedModel
 from hga_cli.engine.loop import fit
 from hga_cli.engine.objective import Objective
@@ -130,7 +132,7 @@ def train(plan: Plan, run: RunFolder, *, resume: bool = False, progress: Progres
     progress = progress or Silent()
     lock = run.lock()
     try:
-        training = Training(_scheme(plan))
+        training = Training(scheme_of(plan))
         if resume:
             _continue(training, plan, run, progress)
         else:
@@ -148,7 +150,9 @@ def train(plan: Plan, run: RunFolder, *, resume: bool = False, progress: Progres
             part=(plan.ranks.rank, plan.ranks.count),
             by_slice=plan.by_slice,
         )
-        fit(training, patches, run, _about_model(plan), progress, _examination(plan, training))
+        events = Events(run.path / "events", training.epoch) if _writes_events(plan) else None
+        with closing(events) if events else nullcontext():
+            fit(training, patches, run, _about_model(plan), progress, _examination(plan, training), events)
         run.write_about(_about_run(plan, FINISHED))
     finally:
         lock.release()
@@ -171,6 +175,10 @@ def _found(store: Store, cases: list[str], table: ImbalanceTable | None) -> dict
         for name in found:
             reader.level(*item_of(name))
     return found
+
+
+def _writes_events(plan: Plan) -> bool:
+    return plan.config.log.tensorboard and plan.ranks.is_first
 
 
 def _examination(plan: Plan, training: Training) -> Examination | None:
@@ -198,7 +206,8 @@ def _examination(plan: Plan, training: Training) -> Examination | None:
     )
 
 
-def _scheme(plan: Plan) -> Scheme:
+def scheme_of(plan: Plan) -> Scheme:
+    """Return what does not change during the training of a plan."""
     iterations = plan.config.optim.iterations
     assert iterations is not None
     return Scheme(

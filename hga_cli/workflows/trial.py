@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from hga_cli.core.combinations import combination_name
-from hga_cli.core.errors import ConfigError
 from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.data.loading import Batch, Patches
 from hga_cli.engine.training import Training
@@ -105,15 +104,9 @@ def _try(training: Training, patches: Patches, step: int) -> Trial:
 
 
 def _learn(training: Training, batch: Batch) -> float:
-    device = training.scheme.device
-    try:
-        loss = training.learn(batch)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-    except torch.OutOfMemoryError as error:
-        message = f"the memory of {device} does not suffice for {combination_name(batch.combination)}: {error}"
-        hint = "a smaller data.patch or data.batch, optim.accumulate=2, optim.precision=bf16, or optim.recompute=true"
-        raise ConfigError(message, hint=hint) from None
+    loss = training.learn(batch)
+    if training.scheme.device.type == "cuda":
+        torch.cuda.synchronize(training.scheme.device)
     return loss
 
 

@@ -286,7 +286,7 @@ class TestDescription:
         assert store.modalities == store.cases["X"].modalities == ("flair", "t2")
 
     def test_mistyped_name(self, hga, raw, tmp_path):
-        hga.refuses(*run(raw, tmp_path / "store", "--dataset", "brast"), code=4, says="did you mean 'brats'?")
+        hga.refuses(*run(raw, tmp_path / "store", "--dataset", "brast"), code=2, says="did you mean 'brats'?")
 
     def test_absent_file(self, hga, raw, tmp_path):
         hga.refuses(*run(raw, tmp_path / "store", "--dataset", "absent.toml"), code=4, says="absent.toml")

@@ -293,7 +293,7 @@ class TestNames:
         ids=["method", "preset", "backbone", "balancer", "sampler", "term", "setting"],
     )
     def test_mistyped(self, hga, tiny, option, says):
-        hga.refuses(*tiny.training("--run", "new", *option), code=4, says=says)
+        hga.refuses(*tiny.training("--run", "new", *option), code=4 if option[0] == "--set" else 2, says=says)
         assert not on_run(tiny, "new").exists()
 
     @pytest.mark.parametrize("name", ["../other", "a/b", "", ".", "-"])

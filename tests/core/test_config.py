@@ -101,7 +101,7 @@ def test_unknown_key_of_a_file_gets_a_suggestion(tmp_path):
         ("imbalance.rates={t1 = 1.0}", ["t1", "less than 1", "found 1.0"]),
         ("imbalance.rates={t1 = 20}", ["t1", "less than 1", "found 20"]),
         ("network.dims=4", ["'network.dims'", "2 or 3", "found 4"]),
-        ("optim.precision=fp16", ["'optim.precision'", "'fp32' or 'bf16'", "found 'fp16'"]),
+        ("optim.precision=fp8", ["'optim.precision'", "'fp32', 'bf16' or 'fp16'", "found 'fp8'"]),
         ("seed=-1", ["'seed'", "greater than or equal to 0", "found -1"]),
         ("split.seed=1.5", ["'split.seed'", "integer"]),
         ("imbalance.seed=4294967296", ["'imbalance.seed'", "less than 4294967296"]),
@@ -164,10 +164,17 @@ def test_file_that_is_not_toml(tmp_path, content):
         ({"recipe": "../methods/hga"}, "no preset called", "known: "),
     ],
 )
-def test_unknown_preset_gets_a_suggestion(layers, message, hint):
-    with pytest.raises(ConfigError, match=message) as caught:
+def test_unknown_name_on_the_command_line_gets_a_suggestion(layers, message, hint):
+    with pytest.raises(UsageError, match=message) as caught:
         resolve(**layers)
     assert caught.value.hint.startswith(hint)
+
+
+def test_unknown_method_in_a_file_is_a_wrong_setting(tmp_path):
+    (tmp_path / "mine.toml").write_text('[method]\nname = "hag"\n')
+    with pytest.raises(ConfigError, match="no method called 'hag'") as caught:
+        resolve(file=tmp_path / "mine.toml")
+    assert caught.value.exit_code == 4
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -3,7 +3,7 @@ import tomllib
 import pytest
 
 from hga_cli.core.catalog import shipped
-from hga_cli.core.errors import ConfigError
+from hga_cli.core.errors import ConfigError, UsageError
 from hga_cli.data.description import as_tree, load_description, parse_description
 
 BY_DATASET_JSON = ("msd", "nnunet")
@@ -67,7 +67,7 @@ def test_subjects_of_brats(case, subject):
     [
         ({"modalities": ["a", "a"]}, "a modality is named twice"),
         ({"modalities": []}, "modalities"),
-        ({"modalities": ["a", "label"]}, "'label' and 'channels' cannot be modalities"),
+        ({"modalities": ["a", "label"]}, "a modality cannot be called channels, fused, label"),
         ({"modalities": ["a", "b+c"]}, "modalities.1"),
         ({"files": {"a": ["a"], "label": ["seg"]}}, "one entry per modality and one for label"),
         ({"files": {"a": ["a"], "b": [], "label": ["seg"]}}, "files.b"),
@@ -101,7 +101,7 @@ def test_description_of_the_user(tmp_path):
 
 
 def test_unknown_name_gets_a_suggestion():
-    with pytest.raises(ConfigError, match="no data set called 'brast'") as caught:
+    with pytest.raises(UsageError, match="no data set called 'brast'") as caught:
         load_description("brast")
     assert "did you mean 'brats'?" in caught.value.hint
 

@@ -78,7 +78,10 @@ def test_a_step_is_a_function_of_seed_and_number(batch):
 
 def test_cases_of_one_modality_are_always_seen_with_it():
     one = sampler({"x": ("t1",), "y": ("t2",)}, batch=1)
-    assert {(draw.cases, draw.combination) for draw in map(one.draw, range(20))} == {(("x",), ("t1",)), (("y",), ("t2",))}
+    assert {(draw.cases, draw.combination) for draw in map(one.draw, range(20))} == {
+        (("x",), ("t1",)),
+        (("y",), ("t2",)),
+    }
 
 
 @pytest.mark.parametrize(("batch", "steps"), [(1, 7), (2, 4), (3, 3), (64, 1)])

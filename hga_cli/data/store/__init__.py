@@ -33,7 +33,9 @@ The index MUST have
   ``expected`` (JSON list of the cases that were found in the raw folder and not skipped) and ``skipped`` (JSON list of
   those left out on purpose);
 * groups ``splits/<name>`` with data sets ``train``, ``val``, ``test`` (text) and ``imbalance/<name>`` with data sets
-  ``cases`` (N) text, ``modalities`` (M) text, ``available`` (N, M) bool; each with an attribute ``about`` (JSON).
+  ``cases`` (N) text, ``modalities`` (M) text, ``available`` (N, M) bool; each with an attribute ``about`` (JSON). Where
+  ``about`` of a table has ``unit`` = "slice", ``cases`` holds names of axial slices, ``<case>_slice_<k>``, with k the
+  index along S in ``reference``.
 
 It MAY have external links ``links/<case>`` to the case files.
 

@@ -89,13 +89,13 @@ def update_index(
         _change(store, change)
 
 
-def save_split(store: Path, split: Split) -> bool:
-    """Write a split into the index; return False if the same one is there already.
+def save_split(store: Path, *splits: Split) -> bool:
+    """Write splits into the index, all or none; return False if the same ones are there already.
 
     Raises:
-        DataError: another split has this name.
+        DataError: another split has the name of one.
     """
-    return _save(store, ("splits", split.name), split, read_split, _write_split)
+    return _save(store, "splits", splits, read_split, _write_split)
 
 
 def save_table(store: Path, table: ImbalanceTable) -> bool:
@@ -104,7 +104,7 @@ def save_table(store: Path, table: ImbalanceTable) -> bool:
     Raises:
         DataError: another table has this name.
     """
-    return _save(store, ("imbalance", table.name), table, read_table, _write_table)
+    return _save(store, "imbalance", [table], read_table, _write_table)
 
 
 def read_entries(text: str) -> dict[str, CaseEntry]:
@@ -154,23 +154,28 @@ def _write_table(group: Any, table: ImbalanceTable) -> None:
 
 def _save(
     store: Path,
-    place: tuple[str, str],
-    item: Any,
+    kind: str,
+    items: Sequence[Any],
     read: Callable[[str, Any], Any],
     write: Callable[[Any, Any], None],
 ) -> bool:
-    kind, name = place
+    """Write those items that are not there yet, all in one go; return whether there were any."""
     open_checked(store / "store.h5", INDEX).close()
     with _one_writer(store):
         with open_checked(store / "store.h5", INDEX) as file:
-            old = read(name, file[kind][name]) if name in file[kind] else None
-        if old == item:
-            return False
-        if old is not None:
-            message = f"store '{store}' already has another '{name}' under {kind}"
+            old = {item.name: read(item.name, file[kind][item.name]) for item in items if item.name in file[kind]}
+        new = [item for item in items if item.name not in old]
+        if changed := [item.name for item in items if item.name in old and old[item.name] != item]:
+            message = f"store '{store}' already has another '{changed[0]}' under {kind}"
             raise DataError(message, hint="runs may depend on it; choose another name with --name")
-        _change(store, lambda file: write(file[kind].create_group(name), item))
-    return True
+        if new:
+            _change(store, lambda file: _write_all(file[kind], new, write))
+    return bool(new)
+
+
+def _write_all(group: Any, items: Sequence[Any], write: Callable[[Any, Any], None]) -> None:
+    for item in items:
+        write(group.create_group(item.name), item)
 
 
 def _one_writer(store: Path) -> FileLock:
