@@ -20,7 +20,8 @@ class CycleSampler:
         available: case -> what it may use.
         modalities: the order of the data set (M).
         batch: cases in a step.
-        order: ``fixed``: by size, then in the order of the modalities; ``random``: a new permutation each cycle;
+        order: ``fixed``: by size, then in the order of the modalities (published: by ids, which ascend in size but
+            follow no rule within one); ``random``: a new permutation each cycle;
             ``ascending_then_random`` (published default): the first cycle fixed, then random;
             ``group_fixed_order``: sizes ascending, members of a size shuffled each cycle;
             ``group_sequential``: sizes shuffled too.
@@ -28,6 +29,8 @@ class CycleSampler:
 
     Each pool is passed through in its own shuffled order, again and again. The published code lets the last batch of a
     pass be smaller; here the next pass fills it, so that all batches have the same size (unless the pool is smaller).
+    Such a batch at the border of two passes may hold a case twice, as two different patches. The trainer of MSSEG
+    visits the full combination after each size (34 steps for five modalities); here a cycle has it once.
 
     Raises:
         DataError: there is no case at all.

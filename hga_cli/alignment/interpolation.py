@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from hga_cli.core.settings import Outer
 
@@ -13,6 +14,11 @@ class NoOuterUpdate:
 
     def __init__(self, model: nn.Module, settings: Outer) -> None:
         del model, settings
+
+    def optimiser(self, usual: Optimizer, *, ends_cycle: bool) -> Optimizer:
+        """Return who makes a step: the usual optimiser."""
+        del ends_cycle
+        return usual
 
     def epsilon(self, epoch: int, epochs: int) -> float:
         """Return 1: the weights stay as training made them."""
@@ -46,6 +52,11 @@ class Interpolation:
     def __init__(self, model: nn.Module, settings: Outer) -> None:
         self._start = settings.epsilon
         self._slow = {name: value.detach().clone() for name, value in model.named_parameters()}
+
+    def optimiser(self, usual: Optimizer, *, ends_cycle: bool) -> Optimizer:
+        """Return who makes a step: the usual optimiser."""
+        del ends_cycle
+        return usual
 
     def epsilon(self, epoch: int, epochs: int) -> float:
         """Return epsilon of an epoch (0, 1, ...)."""

@@ -52,7 +52,7 @@ def compactness(
     distance = torch.sub(square, inner, alpha=2).add_(constant).clamp(min=_SMALLEST_SQUARE).sqrt()
     offset = torch.where(truth.sum(2, keepdim=True) > 0, 0.0, -torch.inf)  # leaves absent classes out
     affinity = at_true_class(torch.softmax(offset - distance, 1), label.flatten(1))
-    spread = torch.einsum("bkv,bkv->b", distance, truth) / truth.shape[2]
+    spread = (distance * truth).sum((1, 2)) / truth.shape[2]
     loss = -clipped_log(affinity).mean(1) + compactness_weight * spread
     return loss, affinity.detach().mean(1)
 

@@ -1,59 +1,85 @@
-"""Segmentation losses against the label: of the fused prediction, of its coarser scales, of each modality.
-
-All are weighted cross-entropy plus soft Dice (PASSION; HGA).
-"""
+"""Segmentation losses against the label: of the fused prediction, of its coarser scales, of each modality."""
 
 from typing import ClassVar
 
 from torch import Tensor
 
 from hga_cli.alignment.term import FUSED, Need, Outputs, TermResult
+from hga_cli.core.errors import ConfigError, suggestion
 from hga_cli.losses.segmentation import cross_entropy, dice
 
+KINDS = ("ce_dice", "dice")
 
-class FusedSegmentation:
-    """The fused prediction against the label.
+
+class Segmentation:
+    """What the three terms share: which loss compares logits with the label.
+
+    Args:
+        kind: ``ce_dice``: weighted cross-entropy plus soft Dice (PASSION; HGA); ``dice``: soft Dice only (HGA with the
+            ensemble U-Net).
+        over_batch: Dice adds up over the batch, as published for late fusion; False: over each sample.
+
+    Raises:
+        ConfigError: no such kind.
+    """
+
+    makes_preferences: ClassVar[bool] = False
+
+    def __init__(self, *, kind: str = "ce_dice", over_batch: bool = False) -> None:
+        if kind not in KINDS:
+            message = f"no kind of segmentation loss called '{kind}'"
+            raise ConfigError(message, hint=suggestion(kind, KINDS))
+        self._with_cross_entropy = kind == "ce_dice"
+        self._over_batch = over_batch
+
+    def loss(self, logits: Tensor, label: Tensor, *, factor: int = 1) -> Tensor:
+        """Return the loss (B,) of logits (B, K, *space / factor) against a label (B, *space)."""
+        overlap = dice(logits, label, factor=factor, over_batch=self._over_batch)
+        return cross_entropy(logits, label, factor=factor) + overlap if self._with_cross_entropy else overlap
+
+
+class FusedSegmentation(Segmentation):
+    """The fused prediction against the label; options as of ``Segmentation``.
 
     The published late-fusion script of HGA leaves this loss out although the fused prediction is what is used; here it
     is always there (set its weight to 0 to leave it out).
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset()
-    makes_preferences: ClassVar[bool] = False
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of the task ``fused``."""
-        return TermResult(losses={FUSED: _segmentation(outputs.fused.logits, outputs.label)})
+        return TermResult(losses={FUSED: self.loss(outputs.fused.logits, outputs.label)})
 
 
-class DeepSupervision:
-    """The fused prediction at coarser scales; weights start at 1/2 and halve. Nothing where a backbone has none."""
+class DeepSupervision(Segmentation):
+    """The fused prediction at coarser scales; weights start at 1/2 and halve; options as of ``Segmentation``.
+
+    Nothing where a backbone has no coarser scales.
+    """
 
     needs: ClassVar[frozenset[Need]] = frozenset()
-    makes_preferences: ClassVar[bool] = False
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of the task ``fused``."""
         full = outputs.label.shape[-1]
         parts = [
-            _segmentation(logits, outputs.label, factor=full // logits.shape[-1]) / 2**level
+            self.loss(logits, outputs.label, factor=full // logits.shape[-1]) / 2**level
             for level, logits in enumerate(outputs.fused.deep, start=1)
         ]
         return TermResult(losses={FUSED: sum(parts[1:], parts[0])} if parts else {})
 
 
-class ModalitySegmentation:
-    """Each modality on its own, through the separate decoder where the backbone has one, else alone."""
+class ModalitySegmentation(Segmentation):
+    """Each modality on its own, through the separate decoder where the backbone has one, else alone.
+
+    Options as of ``Segmentation``.
+    """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"separate"})
-    makes_preferences: ClassVar[bool] = False
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of each modality."""
         return TermResult(
-            losses={modality: _segmentation(logits, outputs.label) for modality, logits in outputs.separate.items()}
+            losses={modality: self.loss(logits, outputs.label) for modality, logits in outputs.separate.items()}
         )
-
-
-def _segmentation(logits: Tensor, label: Tensor, *, factor: int = 1) -> Tensor:
-    return cross_entropy(logits, label, factor=factor) + dice(logits, label, factor=factor)

@@ -110,7 +110,8 @@ def run(
     with joined_ranks(chosen) as ranks:
         planned = plan(store, settings, chosen, ranks)
         if old is None and ranks.is_first:
-            run_name = run_name or fresh_name(runs_dir, f"{store.path.name}-{settings.method.name}")
+            if run_name is None:
+                run_name = fresh_name(runs_dir, f"{store.path.name}-{settings.method.name}")
             old = new_run(runs_dir, run_name, overwrite=overwrite)
         folder = ranks.from_first(old)
         if not ranks.is_first:

@@ -1,9 +1,10 @@
 """A trained model at work: sliding window over a case, encode once, fuse once for each combination."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations as choose
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,13 +17,19 @@ from hga_cli.core.config import build
 from hga_cli.core.settings import Config
 from hga_cli.data.description import Description, parse_description
 from hga_cli.data.prepare import Preparation
+from hga_cli.data.ranges import Ranges
 from hga_cli.data.store.files import tuples
-from hga_cli.engine.checkpoint import load_checkpoint, without_prefix
+from hga_cli.engine.expectation import Expectation
 from hga_cli.engine.memory import enough_memory
+from hga_cli.engine.model_file import model_digest, read_model
 from hga_cli.engine.network import build_network
 from hga_cli.engine.precision import autocast
 from hga_cli.imaging.trail import Triple
 from hga_cli.networks.backbone import Backbone
+
+Blending = Literal["constant", "gaussian"]
+ROOM = 2**29
+"""Bytes for the probabilities of the combinations that are computed together (one at least)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +46,14 @@ class TrainedModel:
     device: torch.device
     step: int
     """Steps it was trained."""
+    name: str = ""
+    """The run it comes from."""
+    digest: str = ""
+    """Hash of weights and settings; the same for a checkpoint and the file exported from it."""
+    seen: Ranges | None = None
+    """How its training cases look; None: unknown (older models)."""
+    expected: Expectation | None = None
+    """What it reached on cases it was not trained on; None: never measured."""
 
     @property
     def spacing(self) -> Triple | None:
@@ -51,17 +66,18 @@ class TrainedModel:
         return self.description.modalities
 
 
-def load_model(checkpoint: Path, device: torch.device) -> TrainedModel:
-    """Read a checkpoint for use.
+def load_model(path: Path, device: torch.device) -> TrainedModel:
+    """Read a checkpoint of a run, or a file of ``hga export``, for use. No store is needed.
 
     Raises:
         ConfigError: absent, damaged, or not one of ours.
     """
-    tensors, about = load_checkpoint(checkpoint)
+    weights, about = read_model(path)
     config = build(about["config"])
-    description = parse_description(about["description"], str(checkpoint))
+    description = parse_description(about["description"], str(path))
     network = build_network(config, description.modalities, description.classes)
-    network.load_state_dict(without_prefix("model", tensors))
+    network.load_state_dict(weights)
+    expected = about.get("expected")
     return TrainedModel(
         network=network.to(device).eval(),
         config=config,
@@ -70,6 +86,12 @@ def load_model(checkpoint: Path, device: torch.device) -> TrainedModel:
         label_values=about["label_values"],
         device=device,
         step=about["training"]["step"],
+        name=about.get("name", path.stem),
+        digest=model_digest(weights, about),
+        seen=Ranges.from_tree(about["seen"]) if "seen" in about else None,
+        expected=Expectation(**expected)
+        if expected
+        else Expectation.from_contest(about["training"].get("contest", {})),
     )
 
 
@@ -81,11 +103,30 @@ def predict_combinations(
     combinations: Sequence[Combination],
     *,
     overlap: float,
+    blending: Blending = "constant",
+    flips: bool = False,
 ) -> dict[Combination, NDArray[np.float32]]:
-    """Return class probabilities (K, D, H, W) for each combination.
+    """Return class probabilities (K, D, H, W) for each combination, all of them at once; see ``each_combination``."""
+    return dict(
+        each_combination(model, images, backgrounds, combinations, overlap=overlap, blending=blending, flips=flips)
+    )
+
+
+def each_combination(
+    model: TrainedModel,
+    images: Mapping[str, NDArray[np.float32]],
+    backgrounds: Mapping[str, float],
+    combinations: Sequence[Combination],
+    *,
+    overlap: float,
+    blending: Blending = "constant",
+    flips: bool = False,
+) -> Iterator[tuple[Combination, NDArray[np.float32]]]:
+    """Yield class probabilities (K, D, H, W) for one combination after the other.
 
     Windows have the size of training patches; where they overlap, probabilities are averaged with equal weight (HGA).
     Volumes smaller than a window are padded with the background of each modality. A 2D network sees slice by slice.
+    Combinations are computed together, from features encoded once, as many as fit into ``ROOM``.
 
     Args:
         model: what predicts.
@@ -93,6 +134,8 @@ def predict_combinations(
         backgrounds: modality -> z-score of empty voxels.
         combinations: each a subset of the modalities given.
         overlap: of neighbouring windows, a share of their size.
+        blending: equal weight in a window, or less towards its border (Gaussian of MONAI).
+        flips: average over all mirrored versions of a window.
     """
     names = [name for name in model.modalities if name in images]
     window = (*model.config.data.patch, 1)[:3]
@@ -101,24 +144,58 @@ def predict_combinations(
     padding = [(number - number // 2, number // 2) for number in room]
     padded = [np.pad(images[name], padding, constant_values=backgrounds[name]) for name in names]
     stacked = torch.from_numpy(np.stack(padded))[None]
+    inside = (slice(None), *(slice(start, start + size) for (start, _), size in zip(padding, shape, strict=True)))
+    together = max(1, ROOM // (4 * (model.description.classes + 1) * stacked[0, 0].numel()))
+    for start in range(0, len(combinations), together):
+        chosen = combinations[start : start + together]
+        parts = _stitched(model, stacked, names, chosen, window, overlap=overlap, blending=blending, flips=flips)
+        for combination, part in zip(chosen, parts, strict=True):
+            yield combination, part[0].numpy()[inside]
+
+
+@torch.inference_mode()
+def _stitched(
+    model: TrainedModel,
+    stacked: Tensor,
+    names: Sequence[str],
+    combinations: Sequence[Combination],
+    window: tuple[int, ...],
+    *,
+    overlap: float,
+    blending: Blending,
+    flips: bool,
+) -> tuple[Tensor, ...]:
+    """Return probabilities (1, K, D, H, W) on the CPU for each combination; ``stacked`` is (1, M, D, H, W)."""
 
     def fuse_all(patch: Tensor) -> tuple[Tensor, ...]:
-        return _window(model, {name: patch[:, place, None] for place, name in enumerate(names)}, combinations)
+        return _mirrored(model, {name: patch[:, place, None] for place, name in enumerate(names)}, combinations, flips)
 
     with enough_memory("a window of the network", "choose --device cpu"):
-        stitched = sliding_window_inference(
+        stitched: Any = sliding_window_inference(
             stacked,
             window,
             1,
             fuse_all,
             overlap=overlap,
-            mode="constant",
+            mode=blending,
             sw_device=model.device,
             device=torch.device("cpu"),
         )
-    inside = (slice(None), *(slice(start, start + size) for (start, _), size in zip(padding, shape, strict=True)))
-    parts: Any = stitched if isinstance(stitched, tuple) else (stitched,)
-    return {combination: part[0].numpy()[inside] for combination, part in zip(combinations, parts, strict=True)}
+    return stitched if isinstance(stitched, tuple) else (stitched,)
+
+
+def _mirrored(
+    model: TrainedModel, images: dict[str, Tensor], combinations: Sequence[Combination], flips: bool
+) -> tuple[Tensor, ...]:
+    """Return the probabilities of a window, with ``flips`` averaged over its mirrored versions, turned back."""
+    axes = range(2, 2 + model.network.dims) if flips else ()
+    turns = [turn for count in range(len(axes) + 1) for turn in choose(axes, count)]
+    sums: list[Tensor] = []
+    for turn in turns:
+        mirrored = {name: image.flip(turn) for name, image in images.items()}
+        found = [one.flip(turn) for one in _window(model, mirrored, combinations)]
+        sums = [old + new for old, new in zip(sums, found, strict=True)] if sums else found
+    return tuple(one / len(turns) for one in sums)
 
 
 def _window(model: TrainedModel, images: dict[str, Tensor], combinations: Sequence[Combination]) -> tuple[Tensor, ...]:

@@ -87,7 +87,7 @@ def overlap_loss(first: Tensor, second: Tensor, *, over_batch: bool = False) -> 
     Returns:
         Loss, (B,).
     """
-    shared = torch.einsum("bkv,bkv->bk", first, second)
+    shared = (first * second).sum(2)
     total = first.sum(2) + second.sum(2)
     if over_batch:
         shared, total = shared.sum(0, keepdim=True), total.sum(0, keepdim=True)

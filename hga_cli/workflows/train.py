@@ -23,6 +23,7 @@ from hga_cli.core.settings import Config, Optim
 from hga_cli.data.description import Description, as_tree
 from hga_cli.data.imbalance import ImbalanceTable, item_of
 from hga_cli.data.loading import Patches
+from hga_cli.data.ranges import ranges_of
 from hga_cli.data.reading import CaseReader
 from hga_cli.data.sampling import Sampler
 from hga_cli.data.store import Store
@@ -285,6 +286,7 @@ def _about_model(plan: Plan) -> dict[str, Any]:
         "spacing": plan.config.data.spacing or plan.store.spacing,
         "clip": plan.store.preparation.clip,
         "label_values": _label_values(description, [plan.store.cases[case].label_values for case in plan.cases]),
+        "seen": ranges_of(plan.store, plan.cases).as_tree(),
         "sources": plan.sources,
     }
 

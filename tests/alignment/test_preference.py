@@ -247,3 +247,52 @@ def test_a_loaded_state_is_a_copy():
     copy.load(preference.state())
     observe(preference, {"flair": [0.1], "t2": [0.9]})
     assert copy.state()["counts"] == dict.fromkeys(MODALITIES, 0)
+
+
+def test_equal_modalities_are_not_weak_by_rounding():
+    for value in (0.1, 0.3, 0.7, 1.0):
+        same = {name: torch.full((3,), value) for name in MODALITIES[:3]}
+        for higher in (True, False):
+            rho = fresh().observe(Preferences(values=same, higher_is_stronger=higher))
+            assert not any(marks.any() for marks in rho.values())
+
+
+STRENGTHS = {"flair": [0.2, 0.7], "t1ce": [0.5, 0.1], "t2": [0.8, 0.3]}
+
+
+def test_the_order_of_modalities_does_not_matter():
+    one, other = fresh(eta=0.5), fresh(eta=0.5)
+    turned = dict(reversed(STRENGTHS.items()))
+    assert observe(one, STRENGTHS) == observe(other, turned)
+    assert one.end_epoch(0)["beta"] == pytest.approx(other.end_epoch(0)["beta"])
+
+
+def test_what_is_common_to_all_modalities_does_not_matter():
+    one, other = fresh(eta=0.5), fresh(eta=0.5)
+    tenfold = {name: [10 * value for value in values] for name, values in STRENGTHS.items()}
+    assert observe(one, STRENGTHS) == observe(other, tenfold)
+    assert one.end_epoch(0)["beta"] == pytest.approx(other.end_epoch(0)["beta"])
+
+
+def test_an_absent_modality_keeps_its_share():
+    preference = fresh(eta=0.5)
+    observe(preference, STRENGTHS)
+    line = preference.end_epoch(0)
+    assert line["rho"].keys() == line["D"].keys() == line["R"].keys() == STRENGTHS.keys()
+    length = math.hypot(1.0, *(1 - line["eta"] * lag for lag in line["R"].values()))
+    assert line["beta"]["t1"] == pytest.approx(2 / length)
+
+
+def test_the_journal_is_told_what_happened():
+    """Sample means 0.5 and 0.37: flair is weak in the first, t1ce and t2 in the second; t2 alone counts as weak."""
+    preference = fresh()
+    observe(preference, STRENGTHS)
+    observe(preference, {"t2": [0.9]})
+    line = json.loads(json.dumps(preference.end_epoch(100)))
+    assert line["eta"] == pytest.approx(0.0225)
+    assert line["beta"] == preference.beta
+    assert line["D"] == pytest.approx({"flair": 0.45, "t1ce": 0.3, "t2": 2 / 3})
+    assert line["rho"] == pytest.approx({"flair": 0.5, "t1ce": 0.5, "t2": 2 / 3})
+    mean = (0.45 + 0.3 + 2 / 3) / 3
+    assert line["R"] == pytest.approx({name: value / mean - 1 for name, value in line["D"].items()})
+    assert preference.end_epoch(101) == {**preference.end_epoch(101), "rho": {}, "D": {}, "R": {}}

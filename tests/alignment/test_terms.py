@@ -12,6 +12,7 @@ from hga_cli.alignment.term import FUSED, Outputs
 from hga_cli.core.catalog import TERMS
 from hga_cli.core.errors import ConfigError
 from hga_cli.losses.distillation import dice_kd, weighted_kl
+from hga_cli.losses.segmentation import cross_entropy, dice
 from hga_cli.networks.backbone import Prediction
 
 LABEL = tensor([[[0, 1]]])  # one sample of 1 x 2 voxels, one of each class: both classes weigh 1 - 1/2
@@ -209,3 +210,59 @@ def test_preferences_carry_no_gradient(term):
 )
 def test_what_each_term_needs(name, needs):
     assert TERMS.load(name).needs == needs
+
+
+def two_samples():
+    """A batch whose Dice over the batch differs from the mean over its samples."""
+    label = tensor([[[0, 1, 1, 1]], [[0, 0, 0, 1]]])
+    fused, t1 = (torch.cat(pair) for pair in (both([0.2] * 4, [0.9] * 4), both([0.1, 0.6, 0.7, 0.2], [0.4] * 4)))
+    return outputs(prediction(fused), label=label, t1=prediction(t1))
+
+
+def both(first, second):
+    return logits(*first), logits(*second)
+
+
+@pytest.mark.parametrize(
+    ("term", "part", "task"), [(FusedSegmentation, "fused", FUSED), (ModalitySegmentation, "t1", "t1")]
+)
+@pytest.mark.parametrize("over_batch", [False, True])
+def test_kinds_of_segmentation_loss(term, part, task, over_batch):
+    seen = two_samples()
+    values = (seen.fused if part == "fused" else seen.alone["t1"]).logits
+    overlap = dice(values, seen.label, over_batch=over_batch)
+    only = term(kind="dice", over_batch=over_batch)(seen).losses[task]
+    whole = term(over_batch=over_batch)(seen).losses[task]
+    assert torch.equal(only, overlap)
+    torch.testing.assert_close(whole, overlap + cross_entropy(values, seen.label))
+    assert (only[0] == only[1]) == over_batch
+
+
+def test_distillation_may_leave_coarser_scales_out():
+    deep = {"fused": (softened(4, 0.4),), "t1": (softened(4, 0.3),)}
+    seen = outputs(
+        prediction(softened(4, 0.5, 0.8), deep=deep["fused"]),
+        t1=prediction(softened(4, 0.2, 0.6), deep=deep["t1"]),
+        label=LABEL.expand(1, 2, 2),
+    )
+    fine = divergence((0.2, 0.6), (0.5, 0.8), 4)
+    assert PixelDistillation(deep=False)(seen).losses["t1"].tolist() == pytest.approx([fine])
+    whole = fine + divergence([0.3], [0.4], 4) / 2
+    assert PixelDistillation()(seen).losses["t1"].tolist() == pytest.approx([whole])
+
+
+def test_dice_between_student_and_teacher_over_the_batch():
+    seen = two_samples()
+    per_sample = PixelDistillation(kind="dice_kd")(seen).losses["t1"]
+    over_batch = PixelDistillation(kind="dice_kd", over_batch=True)(seen).losses["t1"]
+    assert per_sample[0] != per_sample[1]
+    assert over_batch[0] == over_batch[1]
+    student, teacher = seen.alone["t1"].logits, seen.fused.logits
+    assert torch.equal(over_batch, dice_kd(student, teacher, over_batch=True))
+
+
+@pytest.mark.parametrize("term", [FusedSegmentation, DeepSupervision, ModalitySegmentation])
+def test_an_unknown_kind_of_segmentation_loss_is_an_error(term):
+    with pytest.raises(ConfigError, match="'dise'") as caught:
+        term(kind="dise")
+    assert "did you mean 'dice'" in caught.value.hint

@@ -178,8 +178,8 @@ class TestExistingRun:
     @pytest.mark.parametrize(
         ("option", "value", "code"),
         [
-            ("--backbone", "unnet", 4),
-            ("--balancer", "eqal", 4),
+            ("--backbone", "unnet", 2),
+            ("--balancer", "eqal", 2),
             ("--set", "method.outer.kind=interpolate", 4),
             ("--set", "method.terms.fusd.weight=1", 4),
             ("--set", "method.terms.fused.options={ x = 1 }", 4),
@@ -344,10 +344,15 @@ class TestDevice:
         hga.refuses(*arguments, *option, code=5, says=["'cuda:7' is not there", "--device cpu"])
         assert not on_run(tiny, "new").exists()
 
-    @pytest.mark.parametrize("gpu", ["first", "0,1", "-1", ""])
+    @pytest.mark.parametrize("gpu", ["first", "0,0", "-1", ""])
     def test_gpu_that_is_no_number(self, hga, tiny, gpu):
         arguments = ["train", "--dataset", "brats", *tiny.data, *tiny.runs, f"--gpu={gpu}"]
         hga.refuses(*arguments, code=2, says=f"--gpu '{gpu}'")
+
+    def test_several_gpus_are_not_replaced_either(self, hga, tiny):
+        arguments = ["train", "--dataset", "brats", "--run", "new", *tiny.data, *tiny.runs, "--gpu", "7,8"]
+        hga.refuses(*arguments, code=5, says="'cuda:7' is not there")
+        assert not on_run(tiny, "new").exists()
 
     def test_device_that_is_none(self, hga, tiny):
         hga.refuses(*tiny.training("--device", "gpu"), code=2, says="no device called 'gpu'")

@@ -87,10 +87,11 @@ def test_a_step_reads_only_its_combination(tmp_path, monkeypatch):
     """Also of a case that may use more: the cycle hides it."""
     store = make_store(tmp_path / "store", WHOLE)
     read = []
-    original = Store.images
+    original = Store.patch
     monkeypatch.setattr(
-        Store, "images", lambda self, case, names, box=None: (read.append(names), original(self, case, names, box))[1]
+        Store, "patch", lambda self, case, names, box: (read.append(names), original(self, case, names, box))[1]
     )
+    monkeypatch.setattr(Store, "images", None)
     _, patches = training_of(planned(store, settings("hga")))
     for step in range(STEPS):
         read.clear()

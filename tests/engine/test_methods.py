@@ -132,7 +132,7 @@ def ablations():
     found, base = {}, []
     for line in METHODS["hga"].read_text(encoding="utf-8").splitlines():
         if match := re.fullmatch(r"#\s+(.*?):\s+(and )?(--.*?)( \(.*\))?", line):
-            words = [word for word in shlex.split(match[3].replace('"', '\\"')) if word != "--set"]
+            words = [word for word in shlex.split(match[3]) if word != "--set"]
             base = base if match[2] else words
             found[match[1]] = [*base, *words] if match[2] else words
     return {name: words for name, words in found.items() if "--imbalance" not in words}

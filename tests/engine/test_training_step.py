@@ -137,12 +137,13 @@ def test_no_checkpoint_of_a_run_that_exploded_holds_nan(store, tmp_path, rate, i
 
 
 def test_spoilt_data_end_the_run_and_name_the_case(store, tmp_path, monkeypatch):
-    original = Store.images
+    original = Store.patch
 
-    def images(self, case, modalities, box=None):
-        return original(self, case, modalities, box) * (math.inf if case == "case-4" else 1)
+    def patch(self, case, modalities, box):
+        found = original(self, case, modalities, box)
+        return replace(found, images=found.images * math.inf) if case == "case-4" else found
 
-    monkeypatch.setattr(Store, "images", images)
+    monkeypatch.setattr(Store, "patch", patch)
     run = run_folder(tmp_path / "run")
     with pytest.raises(ConfigError, match=r"cases .*case-4"):
         train(planned(store, settings("joint")), run)

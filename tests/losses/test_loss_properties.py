@@ -112,3 +112,15 @@ def test_other_numbers_of_classes(loss):
     for classes in (2, 7):
         student, _, label = example(classes=classes)
         assert loss(student, label).isfinite().all()
+
+
+@every_loss
+def test_many_voxels_that_are_alike_add_up_exactly(loss):
+    """In float32 a sum of 64^3 equal numbers, one after another, would be wrong in the third or fourth digit."""
+    space = (64, 64, 64)
+    student = torch.tensor([1.7, 0.2, -0.4, 0.9]).view(1, 4, 1, 1, 1).expand(1, 4, *space)
+    teacher = torch.tensor([0.3, 1.1, 0.5, -0.8]).view(1, 4, 1, 1, 1).expand(1, 4, *space)
+    label = torch.zeros(1, *space, dtype=torch.int64)
+    label[:, 16:48, 16:48, 16:48] = 1
+    exact = loss(student.double(), teacher.double(), label)
+    assert loss(student, teacher, label).item() == pytest.approx(exact.item(), rel=1e-5)

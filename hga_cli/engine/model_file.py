@@ -1,0 +1,101 @@
+"""A model that can be given away: one safetensors file with the weights and everything needed to use them.
+
+It holds weights, settings of the network, modalities, labels, regions, preparation, label values, hashes, and what to
+expect of it. It holds no path, no id of a case and nothing else of the patients but a few ranges.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hga_cli.core.atomic import replacing
+from hga_cli.core.errors import ConfigError
+from hga_cli.engine import checkpoint
+from hga_cli.engine.checkpoint import with_prefix, without_prefix
+
+FORMAT, VERSION = "hga-model", 1
+SECTIONS = ("seed", "augmentation", "network", "method", "optim")
+"""Settings that are kept whole."""
+DATA = ("patch", "spacing", "batch", "foreground")
+"""Settings of ``data`` that are kept: the others name splits and tables."""
+DESCRIPTION = ("name", "title", "modalities", "files", "labels", "regions", "layout")
+"""What is kept of the description of the data set: the rest is about ids and lists."""
+IDENTITY = ("config", "description", "spacing", "clip", "label_values")
+"""What makes two models the same, besides their weights."""
+
+
+def read_model(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the weights and plain values of a model file or a checkpoint of a run; nothing of the optimiser.
+
+    Raises:
+        ConfigError: absent, damaged, or not one of ours.
+    """
+    if not path.is_file():
+        message = f"no checkpoint or model file '{path}'"
+        raise ConfigError(message, hint="was this run ever trained? a model file is made by 'hga export'")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118
+            weights = without_prefix("model", {name: file.get_tensor(name) for name in names})
+    except (SafetensorError, OSError) as error:
+        message = f"'{path}' is damaged: {error}"
+        raise ConfigError(
+            message, hint="of a run, another checkpoint may be whole; a model file: copy it again"
+        ) from None
+    found = (metadata.get("format"), metadata.get("version"))
+    if found not in ((FORMAT, str(VERSION)), (checkpoint.FORMAT, str(checkpoint.VERSION))):
+        message = f"'{path}' is {found[0]} version {found[1]}, expected {FORMAT} {VERSION} or a checkpoint of a run"
+        raise ConfigError(message, hint="update hga, or export the model again")
+    about = json.loads(metadata["about"])
+    if found[0] == FORMAT and about["digest"] != model_digest(weights, about):
+        message = f"'{path}' is damaged: its contents are not what was written"
+        raise ConfigError(message, hint="copy it again, or export it again")
+    return weights, about
+
+
+def write_model(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write a model file.
+
+    Args:
+        path: any name; ``.hga`` is usual.
+        weights: of the network.
+        about: from ``essence``, and what else may be told to everyone.
+    """
+    metadata = {"format": FORMAT, "version": str(VERSION), "about": json.dumps(about)}
+    with replacing(path) as temporary:
+        save_file(
+            {name: value.contiguous() for name, value in with_prefix("model", weights).items()}, temporary, metadata
+        )
+
+
+def essence(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what may be given away of the plain values of a checkpoint: no paths, no ids, no names of lists."""
+    config, description = about["config"], about["description"]
+    return {
+        "config": {
+            **{key: config[key] for key in SECTIONS if key in config},
+            "data": {key: config["data"][key] for key in DATA if key in config["data"]},
+        },
+        "description": {key: description[key] for key in DESCRIPTION if key in description},
+        **{key: about[key] for key in ("spacing", "clip", "label_values", "sources", "seen") if key in about},
+        "training": {"step": about["training"]["step"]},
+    }
+
+
+def model_digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
+    """Return the hash of a model: the same for a checkpoint and for the file that was exported from it."""
+    kept = essence(about)
+    text = json.dumps({key: kept.get(key) for key in IDENTITY}, sort_keys=True)
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
