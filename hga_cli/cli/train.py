@@ -72,8 +72,9 @@ def run(
     from hga_cli.core.run_folder import WatchedRun, find_run, fresh_name, new_run
     from hga_cli.engine.devices import choose_device, gpu_numbers
     from hga_cli.engine.ranks import is_rank, joined_ranks, start_ranks
+    from hga_cli.workflows.plan import plan
     from hga_cli.workflows.stores import store_of
-    from hga_cli.workflows.train import plan, train
+    from hga_cli.workflows.train import train
     from hga_cli.workflows.trial import dry_run as trial
 
     if resume and overwrite:

@@ -1,10 +1,15 @@
 """From settings to a network."""
 
+from functools import partial
 from inspect import signature
 from typing import Any
 
+import torch
+from torch.utils.checkpoint import checkpoint
+
 from hga_cli.core.catalog import BACKBONES
 from hga_cli.core.combinations import Combination
+from hga_cli.core.errors import ConfigError
 from hga_cli.core.options import check_options
 from hga_cli.core.settings import Config
 from hga_cli.networks.backbone import Backbone
@@ -29,3 +34,25 @@ def build_network(config: Config, modalities: Combination, classes: int) -> Back
         given["patch"] = config.data.patch
     network: Backbone = kind(modalities, classes, **given, **settings.options)
     return network
+
+
+def recompute_blocks(network: Backbone, name: str) -> None:
+    """Let the blocks of a network forget their values and compute them again on the way back.
+
+    A block is a module whose class says ``recomputable = True``.
+
+    Raises:
+        ConfigError: the network has no such block.
+    """
+    blocks = [module for module in network.modules() if getattr(module, "recomputable", False)]
+    if not blocks:
+        message = f"backbone '{name}' has no blocks that can be computed again"
+        raise ConfigError(message, hint="set optim.recompute = false; optim.accumulate saves memory too")
+    for block in blocks:
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+
+def compile_passes(network: Backbone) -> None:
+    """Let torch compile the passes of a network; names of weights stay as they are."""
+    for method in ("encode", "fuse", "fuse_alone", "decode_alone"):
+        setattr(network, method, torch.compile(getattr(network, method)))

@@ -19,7 +19,7 @@ from hga_cli.engine.checkpoint import with_prefix, without_prefix
 from hga_cli.engine.contest import Contest
 from hga_cli.engine.cosines import task_cosines
 from hga_cli.engine.memory import enough_memory
-from hga_cli.engine.network import build_network
+from hga_cli.engine.network import build_network, compile_passes, recompute_blocks
 from hga_cli.engine.objective import Objective
 from hga_cli.engine.optimiser import build_optimiser, gradient_norm, learning_rate
 from hga_cli.engine.precision import autocast
@@ -68,6 +68,10 @@ class Training:
         torch.manual_seed(config.seed)
         network = build_network(config, scheme.modalities, scheme.classes)
         self.model = network.to(scheme.device).to(memory_format=scheme.memory_format).train()  # type: ignore[call-overload]
+        if config.optim.recompute:
+            recompute_blocks(self.model, config.network.backbone)
+        if config.optim.compile:
+            compile_passes(self.model)
         self.objective = Objective(config.method, scheme.modalities, scheme.omega)
         self.balancer = BALANCERS.load(config.optim.balancer)()
         self.outer = OUTER_UPDATES.load(config.method.outer.kind)(self.model, config.method.outer)

@@ -86,6 +86,8 @@ class EnsembleUNet(Backbone):
 class DoubleConvolution(nn.Module):
     """Twice: convolution 3, group norm of the modality, ReLU."""
 
+    recomputable = True
+
     def __init__(self, inputs: int, middle: int, outputs: int, modalities: Combination, dims: int) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(

@@ -13,7 +13,7 @@ from hga_cli.core.combinations import combination_name
 from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.data.loading import Batch, Patches
 from hga_cli.engine.training import Training
-from hga_cli.workflows.train import Plan, scheme_of
+from hga_cli.workflows.plan import Plan, scheme_of
 
 REPEATS = 2
 """Steps of each kind; the fastest counts, because the first one also prepares things."""

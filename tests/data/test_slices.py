@@ -16,7 +16,7 @@ from hga_cli.data.sampling import CaseSampler, Draw
 from hga_cli.data.splits import Split
 from hga_cli.data.store import Store, save_split, save_table, update_index, write_case
 from hga_cli.workflows.make_imbalance import make_imbalance
-from hga_cli.workflows.train import plan
+from hga_cli.workflows.plan import plan
 
 NOTHING = Augmentation(rotation=0, scale=0, shift=0, flip=0)
 CROPPED = range(2, 9)

@@ -14,7 +14,8 @@ from hga_cli.core.run_folder import RunFolder, WatchedRun
 from hga_cli.data.store import Store
 from hga_cli.engine.loop import Interrupted
 from hga_cli.engine.ranks import joined_ranks
-from hga_cli.workflows.train import plan, train
+from hga_cli.workflows.plan import plan
+from hga_cli.workflows.train import train
 
 
 class StopsAfter(Silent):

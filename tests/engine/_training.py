@@ -19,7 +19,8 @@ from hga_cli.engine.checkpoint import load_checkpoint
 from hga_cli.engine.training import Scheme, Training
 from hga_cli.imaging.normalise import foreground_statistics
 from hga_cli.imaging.trail import Trail
-from hga_cli.workflows.train import plan, train
+from hga_cli.workflows.plan import plan
+from hga_cli.workflows.train import train
 
 MODALITIES = ("flair", "t1ce", "t2")
 SHAPE = (18, 17, 16)

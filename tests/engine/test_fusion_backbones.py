@@ -1,7 +1,6 @@
 """Networks with late or early fusion, and ShaSpec, are trained by the methods like any other."""
 
 import pytest
-import torch
 from _training import make_store, one_thread, planned, settings, training_of
 
 from hga_cli.core.errors import ConfigError
@@ -45,16 +44,6 @@ def test_three_steps_on_the_same_batch_lower_its_loss(store, method, backbone):
     assert losses[3] < losses[0]
 
 
-@pytest.mark.parametrize("backbone", ["dynunet", "swinunetr"])
-def test_a_step_leaves_the_network_of_an_absent_modality_alone(store, backbone):
-    made, patches = training(store, "hga", backbone)
-    batch = patches[0]
-    before = {name: value.clone() for name, value in made.model.named_parameters()}
-    made.learn(batch)
-    moved = {name.split(".")[1] for name, value in made.model.named_parameters() if not value.equal(before[name])}
-    assert moved == {"weight", *batch.combination}  # of the output layer, and of the networks of what is there
-
-
 def test_the_method_shaspec_trains_its_own_backbone(store):
     made, patches = training(store, "shaspec", "shaspec")
     batch = with_several(patches)
@@ -77,14 +66,3 @@ def test_a_patch_that_does_not_fit_is_refused_before_training(store, backbone):
     with pytest.raises(ConfigError, match="20x20x20") as caught:
         training_of(planned(store, config))
     assert caught.value.hint.startswith("set data.patch = [")
-
-
-def test_weights_go_through_a_state_unchanged(store):
-    for backbone in NETWORKS:
-        made, _ = training(store, "joint", backbone)
-        other, _ = training(store, "joint", backbone)
-        with torch.no_grad():
-            for value in other.model.parameters():
-                value.zero_()
-        other.load(made.tensors(), made.state())
-        assert all(one.equal(two) for one, two in zip(made.model.parameters(), other.model.parameters(), strict=True))

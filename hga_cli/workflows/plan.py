@@ -1,0 +1,128 @@
+"""What is going to be trained, on what: everything resolved and checked before anything is written."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from hga_cli.alignment.frequency import frequency_weights
+from hga_cli.core.catalog import BACKBONES, BALANCERS, OUTER_UPDATES, SAMPLERS
+from hga_cli.core.combinations import Combination, parse_combinations
+from hga_cli.core.errors import ConfigError, DataError
+from hga_cli.core.settings import Config
+from hga_cli.data.imbalance import ImbalanceTable, item_of
+from hga_cli.data.reading import CaseReader
+from hga_cli.data.sampling import Sampler
+from hga_cli.data.store import Store
+from hga_cli.engine.objective import Objective
+from hga_cli.engine.precision import check_precision
+from hga_cli.engine.ranks import Ranks
+from hga_cli.engine.training import Scheme
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is going to be trained, on what. Nothing has been written yet."""
+
+    config: Config
+    """Resolved: split, table and iterations are named."""
+    store: Store
+    available: dict[str, Combination]
+    """Training case, or slice of one -> what it may use."""
+    by_slice: bool
+    """Whether slices are trained on, one by one."""
+    left_out: int
+    """Training cases or slices that the imbalance table leaves nothing."""
+    sampler: Sampler
+    device: torch.device
+    ranks: Ranks
+    """This process among those that train together."""
+    sources: dict[str, str]
+    """Hashes of the split and of what is available: a resumed run must find the same."""
+
+    @property
+    def cases(self) -> list[str]:
+        """The training cases that are seen."""
+        return sorted({item_of(name)[0] for name in self.available}) if self.by_slice else sorted(self.available)
+
+
+def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None = None) -> Plan:
+    """Resolve everything that training depends on.
+
+    Raises:
+        DataError: the store is unfinished, split or table are absent or do not fit, or a case may use nothing.
+        ConfigError: patch and network do not fit, or a name is unknown.
+    """
+    store.require_complete()
+    if len(config.data.patch) != config.network.dims:
+        message = f"data.patch has {len(config.data.patch)} numbers but network.dims is {config.network.dims}"
+        raise ConfigError(message, hint="give one number for each dimension")
+    BACKBONES.check(config.network.backbone)
+    BALANCERS.check(config.optim.balancer)
+    OUTER_UPDATES.check(config.method.outer.kind)
+    check_precision(device, config.optim.precision)
+    parse_combinations(config.validation.combinations, store.modalities)
+    Objective(config.method, store.modalities)
+    split, table = store.split(config.data.split), store.table(config.data.imbalance)
+    if not split.train:
+        message = f"split '{split.name}' has no training case"
+        raise DataError(message)
+    by_slice = table is not None and table.by_slice
+    if by_slice and config.network.dims != 2:
+        message = f"imbalance table '{config.data.imbalance}' is about slices, but network.dims is 3"
+        raise ConfigError(message, hint="--set network.dims=2 --set data.patch=[80,80], or a table of cases")
+    found = _found(store, split.train, table)
+    available = {name: has for name, has in found.items() if has}
+    if not available:
+        message = f"imbalance table '{config.data.imbalance}' leaves no training case of split '{split.name}' anything"
+        raise DataError(message, hint="make another: hga make-imbalance --name NAME")
+    sampler = SAMPLERS.load(config.method.sampler.kind)(
+        available, store.modalities, batch=config.data.batch, order=config.method.sampler.order, seed=config.seed
+    )
+    return Plan(
+        config=replace(
+            config,
+            data=replace(config.data, split=split.name, imbalance=table.name if table else "none"),
+            optim=replace(config.optim, iterations=config.optim.iterations or sampler.default_iterations),
+        ),
+        store=store,
+        available=available,
+        by_slice=by_slice,
+        left_out=len(found) - len(available),
+        sampler=sampler,
+        device=device,
+        ranks=ranks or Ranks(),
+        sources={"split": _hash([split.train, split.val, split.test]), "available": _hash(available)},
+    )
+
+
+def scheme_of(plan: Plan) -> Scheme:
+    """Return what does not change during the training of a plan."""
+    iterations = plan.config.optim.iterations
+    assert iterations is not None
+    return Scheme(
+        config=plan.config,
+        modalities=plan.store.modalities,
+        classes=plan.store.description.classes,
+        device=plan.device,
+        iterations=iterations,
+        ranks=plan.ranks,
+        omega=frequency_weights(plan.available.values()),
+    )
+
+
+def _found(store: Store, cases: list[str], table: ImbalanceTable | None) -> dict[str, Combination]:
+    """Return what each training case, or each slice of one that is in the table, may use."""
+    present = {case: store.cases[case].modalities for case in cases}
+    found = table.available_of(present) if table else present
+    if table and table.by_slice:
+        reader = CaseReader(store, None)
+        for name in found:
+            reader.level(*item_of(name))
+    return found
+
+
+def _hash(value: Any) -> str:
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()

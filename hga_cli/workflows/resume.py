@@ -1,0 +1,67 @@
+"""Continuing a training exactly where it stopped, or refusing to."""
+
+from typing import Any
+
+import torch
+
+from hga_cli.core.config import build, differences, dump
+from hga_cli.core.errors import ConfigError
+from hga_cli.core.progress import Progress
+from hga_cli.core.run_folder import RunFolder
+from hga_cli.core.settings import Config, Optim
+from hga_cli.engine.checkpoint import load_checkpoint
+from hga_cli.engine.optimiser import learning_rate
+from hga_cli.engine.training import Training
+from hga_cli.workflows.plan import Plan
+
+SECTIONS_OF_TRAINING = ("seed", "data", "augmentation", "network", "method", "optim")
+FREE_ON_RESUME = ("data.workers",)
+
+
+def continue_run(training: Training, plan: Plan, run: RunFolder, progress: Progress) -> None:
+    """Load the newest checkpoint of a run.
+
+    Raises:
+        ConfigError: settings or data differ from those of the run, or no checkpoint can be read.
+    """
+    tensors, about = _newest(run, progress)
+    old = build(about["config"])
+    changed = [
+        (key, before, now)
+        for key, before, now in differences(_of_training(old), _of_training(plan.config))
+        if key not in FREE_ON_RESUME
+    ]
+    changed += differences(about["sources"], plan.sources)
+    if changed:
+        text = "; ".join(f"{key} was {before!r}, is {now!r}" for key, before, now in changed)
+        message = f"run '{run.name}' cannot continue with other settings or data: {text}"
+        if old.optim.epochs != plan.config.optim.epochs:
+            message += (
+                f"; {_jump(old.optim, plan.config.optim, about['training']['step'], plan.config.optim.iterations)}"
+            )
+        raise ConfigError(message, hint=f"take back the change, or start a new run; settings: {run.config_file}")
+    training.load(tensors, about["training"])
+    run.rewind_journal(training.epoch)
+
+
+def _newest(run: RunFolder, progress: Progress) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read the newest checkpoint, or the one before where that is damaged, which is said (case T03)."""
+    try:
+        return load_checkpoint(run.last)
+    except ConfigError as error:
+        if not run.last.exists() or not run.previous.exists():
+            raise
+        progress.warn(f"{error.message}; continuing from the one before, '{run.previous}'")
+        return load_checkpoint(run.previous)
+
+
+def _jump(old: Optim, new: Optim, step: int, iterations: int | None) -> str:
+    """Say what another number of epochs would do to the learning rate (case T01)."""
+    epoch = step // (iterations or 1)
+    last, following = (learning_rate(optim, min(epoch, optim.epochs - 1)) for optim in (old, new))
+    return f"the learning rate would jump from {last:.3g} to {following:.3g}"
+
+
+def _of_training(config: Config) -> dict[str, Any]:
+    tree = dump(config)
+    return {section: tree[section] for section in SECTIONS_OF_TRAINING}

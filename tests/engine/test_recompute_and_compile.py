@@ -1,0 +1,60 @@
+"""Less memory for more time, and compiled passes: the same training."""
+
+import pytest
+import torch
+from _training import assert_same_tensors, make_store, one_thread, planned, settings, training_of
+
+from hga_cli.core.errors import ConfigError
+from hga_cli.engine.network import recompute_blocks
+from hga_cli.networks.backbone import Backbone
+
+
+@pytest.fixture(autouse=True)
+def slow_but_sure():
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return make_store(tmp_path_factory.mktemp("recompute") / "store")
+
+
+def trained(store, **changes):
+    training, patches = training_of(planned(store, settings("hga", **changes)))
+    losses = [training.learn(patches[step]) for step in range(4)]
+    return losses, training.tensors()
+
+
+def test_computing_again_changes_no_number(store):
+    plain, again = trained(store), trained(store, optim__recompute=True)
+    assert plain[0] == again[0]
+    assert_same_tensors(plain[1], again[1])
+
+
+def test_computing_again_keeps_fewer_values(store):
+    """Counted in what autograd saves on the way."""
+    saved = {}
+    for recompute in (False, True):
+        training, patches = training_of(planned(store, settings("joint", optim__recompute=recompute)))
+        batch, total = patches[0], []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: (total.append(x.numel()), x)[1], lambda x: x):
+            training.model.encode(batch.images)
+        saved[recompute] = sum(total)
+    assert saved[True] < 0.5 * saved[False]
+
+
+def test_network_without_blocks_is_refused():
+    class Bare(Backbone):
+        encode = fuse = shared_parameters = None
+
+    with pytest.raises(ConfigError, match="backbone 'bare' has no blocks"):
+        recompute_blocks(Bare(("a",), 2, 3), "bare")
+
+
+def test_passes_are_compiled_and_names_stay(store, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch, "compile", lambda function: (compiled.append(function.__name__), function)[1])
+    plain, again = trained(store), trained(store, optim__compile=True)
+    assert compiled == ["encode", "fuse", "fuse_alone", "decode_alone"]
+    assert_same_tensors(plain[1], again[1])
