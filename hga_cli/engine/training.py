@@ -22,7 +22,7 @@ from hga_cli.engine.memory import enough_memory
 from hga_cli.engine.network import build_network, compile_passes, recompute_blocks
 from hga_cli.engine.objective import Objective
 from hga_cli.engine.optimiser import build_optimiser, gradient_norm, learning_rate
-from hga_cli.engine.precision import autocast
+from hga_cli.engine.precision import autocast, refuse_two_planes
 from hga_cli.engine.ranks import Ranks
 
 LESS_MEMORY = "a smaller data.patch or data.batch, optim.accumulate=2, optim.precision=bf16, or optim.recompute=true"
@@ -68,6 +68,8 @@ class Training:
         torch.manual_seed(config.seed)
         network = build_network(config, scheme.modalities, scheme.classes)
         self.model = network.to(scheme.device).to(memory_format=scheme.memory_format).train()  # type: ignore[call-overload]
+        if scheme.device.type == "cpu" and config.optim.precision == "bf16":
+            refuse_two_planes(self.model)
         if config.optim.recompute:
             recompute_blocks(self.model, config.network.backbone)
         if config.optim.compile:

@@ -47,6 +47,13 @@ class Backbone(nn.Module, ABC):
     def fuse(self, features: Features, combination: Combination) -> Prediction:
         """Predict from the features of these modalities."""
 
+    def fuse_alone(self, features: Features, combination: Combination) -> dict[str, Prediction]:
+        """Predict from each modality of the combination alone: the same as ``fuse`` of one after another.
+
+        A backbone may do it in one pass, where that is faster.
+        """
+        return {modality: self.fuse(features, (modality,)) for modality in combination}
+
     def decode_alone(self, features: Features, modality: str) -> Tensor | None:
         """Return logits (B, K, *space) of the separate decoder of one modality, or None if there is no such decoder."""
         del features, modality

@@ -139,3 +139,16 @@ def test_settings_of_the_optimiser_may_not_change_on_resume(store, tmp_path):
     changed = replace(config, optim=replace(config.optim, clip_norm=1.0))
     with pytest.raises(ConfigError, match=r"optim\.clip_norm was None, is 1\.0"):
         train(planned(store, changed), run, resume=True)
+
+
+def test_bf16_on_a_cpu_refuses_what_torch_computes_wrongly(store):
+    """Two planes at a level of the U-Net: gradients of any size, and no error of torch."""
+    training, patches = training_of(
+        planned(store, settings("joint", optim__precision="bf16", data__patch=[32, 16, 16]))
+    )
+    with pytest.raises(ConfigError, match="two voxels left at some level") as caught:
+        training.learn(patches[0])
+    assert "fp32" in caught.value.hint
+    for fine in ({"data__patch": [24, 16, 16]}, {"data__patch": [48, 16, 16]}):
+        training, patches = training_of(planned(store, settings("joint", optim__precision="bf16", **fine)))
+        assert math.isfinite(training.learn(patches[0]))

@@ -1,0 +1,288 @@
+"""What every backbone has to keep to, whatever it computes."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from hga_cli.core.catalog import BACKBONES
+from hga_cli.core.errors import ConfigError
+
+EDGE = {"dynunet": 16, "dynunet_early": 16, "shaspec": 16, "swinunetr": 32, "swinunetr_early": 32}
+"""Backbone -> edge of a small patch, where the first edge is twice as long."""
+TINY = {
+    "dynunet": {"width": 2},
+    "dynunet_early": {"width": 2},
+    "m2ftrans": {"width": 4, "levels": 3, "heads": 2, "hidden": 8, "depth": 2},
+    "mmformer": {"width": 2, "levels": 3, "channels": 8, "heads": 2, "hidden": 8, "depth": 2},
+    "rfnet": {"width": 4, "levels": 3},
+    "shaspec": {"width": 2},
+    "swinunetr": {"width": 12},
+    "swinunetr_early": {"width": 12},
+    "unet": {"width": 4},
+}
+ANY_PATCH = {"unet"}
+SEPARATE = {"m2ftrans", "mmformer", "rfnet"}
+FACTORS = {
+    "dynunet": (2, 4, 8),
+    "dynunet_early": (2, 4, 8),
+    "m2ftrans": (1, 2, 4),
+    "mmformer": (2, 4),
+    "rfnet": (1, 2, 4),
+}
+"""Backbone -> how much coarser its deep predictions are, with the levels of TINY."""
+PUBLISHED = {
+    "dynunet": 102_416_128,
+    "dynunet_early": 25_608_064,
+    "m2ftrans": 13_194_788,
+    "mmformer": 35_599_184,
+    "rfnet": 2_381_792,
+    "shaspec": 123_329_284,
+    "swinunetr": 16_312_824,
+    "swinunetr_early": 62_191_990,
+    "unet": 3_245_252,
+}
+DIFFERENCES = {
+    "dynunet": (-13_824, "no bias before a norm, no second output layer at full resolution, in each of 4 networks"),
+    "dynunet_early": (-3_456, "no bias before a norm, no second output layer at full resolution"),
+    "swinunetr_early": (-4, "the output layer has no bias"),
+}
+PROBLEMS = {"2D M=3 K=6": (2, 3, 6), "2D M=5 K=2": (2, 5, 2), "3D M=4 K=4": (3, 4, 4)}
+NAMES = ("flair", "t1ce", "t1", "t2", "dp")
+
+TERM_OF_ITS_OWN = {"shaspec": {"classifier.weight", "classifier.bias"}}
+"""Backbone -> parameters that only a loss term of its own trains."""
+SLOW_IN_3D = {"swinunetr", "swinunetr_early"}
+"""Backbones of MONAI that have their tests in 3D in a file of their own."""
+PAIRS = [
+    pytest.param(name, problem, id=f"{name}-{label}")
+    for name in sorted(BACKBONES.entries)
+    for label, problem in PROBLEMS.items()
+    if problem[0] == 2 or name not in SLOW_IN_3D
+]
+
+every_backbone = pytest.mark.parametrize("name", sorted(BACKBONES.entries))
+every_pair = pytest.mark.parametrize(("name", "problem"), PAIRS)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def network(name, problem):
+    """A small one, in evaluation, whose weights are all different from 0: fresh positions and biases are often not."""
+    dims, modalities, classes = problem
+    torch.manual_seed(0)
+    made = BACKBONES.load(name)(NAMES[:modalities], classes, dims=dims, **TINY[name]).eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    return made
+
+
+def patch(name, dims):
+    edge = EDGE.get(name, 8)
+    return (2 * edge, edge, edge)[:dims]
+
+
+def draw(names, space, *, batch=2, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return {name: torch.randn(batch, 1, *space, generator=generator) for name in names}
+
+
+def everything(prediction):
+    return (prediction.logits, prediction.feature, *prediction.deep)
+
+
+def assert_same(left, right):
+    for one, other in zip(everything(left), everything(right), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def combinations(names):
+    return [(names[1],), (names[0], names[2]), names]
+
+
+def trained(model, images, combination):
+    """Names of the parameters that training on a combination reaches."""
+    model.zero_grad(set_to_none=True)
+    features = model.encode(images)
+    fused = model.fuse(features, combination)
+    outputs = [fused.logits, *fused.deep]
+    for name in combination:
+        alone = model.decode_alone(features, name)
+        outputs += [alone] if alone is not None else []
+    torch.stack([one.square().sum() for one in outputs]).sum().backward()
+    return {key for key, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+def test_the_tables_of_this_file_are_complete():
+    assert TINY.keys() == PUBLISHED.keys() == BACKBONES.entries.keys()
+
+
+@every_backbone
+def test_number_of_parameters(name):
+    """As published; where not, the table says why."""
+    reads_numbers_while_it_is_built = name.startswith("swinunetr")
+    with nullcontext() if reads_numbers_while_it_is_built else torch.device("meta"):
+        model = BACKBONES.load(name)(NAMES[:4], 4)
+    difference, _ = DIFFERENCES.get(name, (0, ""))
+    assert sum(parameter.numel() for parameter in model.parameters()) == PUBLISHED[name] + difference
+
+
+@every_pair
+def test_an_absent_modality_changes_nothing(name, problem):
+    model = network(name, problem)
+    images = draw(model.modalities, patch(name, problem[0]))
+    for combination in combinations(model.modalities):
+        present = {modality: images[modality] for modality in combination}
+        expected = model.fuse(model.encode(present), combination)
+        spoilt = {m: image if m in combination else image * torch.nan for m, image in images.items()}
+        assert_same(model.fuse(model.encode(spoilt), combination), expected)
+        assert all(value.isfinite().all() for value in everything(expected))
+
+
+@every_pair
+def test_a_present_modality_changes_the_prediction(name, problem):
+    model = network(name, problem)
+    images = draw(model.modalities, patch(name, problem[0]))
+    other = draw(model.modalities, patch(name, problem[0]), seed=2)
+    expected = model.fuse(model.encode(images), model.modalities).logits
+    for modality in model.modalities:
+        changed = model.fuse(model.encode({**images, modality: other[modality]}), model.modalities).logits
+        assert (changed - expected).abs().max() > 1e-3
+
+
+@every_pair
+def test_a_sample_does_not_see_the_others(name, problem):
+    model = network(name, problem)
+    images = draw(model.modalities, patch(name, problem[0]), batch=3)
+    together = model.fuse(model.encode(images), model.modalities)
+    alone = model.fuse(model.encode({m: image[1:2] for m, image in images.items()}), model.modalities)
+    for one, many in zip(everything(alone), everything(together), strict=True):
+        torch.testing.assert_close(one[0], many[1], rtol=1e-3, atol=1e-4)
+
+
+@every_pair
+def test_the_order_of_modalities_does_not_matter(name, problem):
+    model = network(name, problem)
+    images = draw(model.modalities, patch(name, problem[0]))
+    expected = model.fuse(model.encode(images), model.modalities)
+    turned = model.modalities[::-1]
+    one_by_one = {}
+    for modality in turned:
+        one_by_one |= model.encode({modality: images[modality]})
+    assert_same(model.fuse(one_by_one, model.modalities), expected)
+    assert_same(model.fuse(model.encode({m: images[m] for m in turned}), turned), expected)
+
+
+@every_pair
+def test_alone_is_fused_from_one(name, problem):
+    """All students at once, each from its own features only."""
+    model = network(name, problem)
+    features = model.encode(draw(model.modalities, patch(name, problem[0])))
+    chosen = model.modalities[1:]
+    students = model.fuse_alone(features, chosen)
+    assert tuple(students) == chosen
+    for modality in chosen:
+        assert_same(students[modality], model.fuse({modality: features[modality]}, (modality,)))
+
+
+@every_pair
+@pytest.mark.parametrize("space", [(33, 47, 29), (64, 40, 1), (21, 16, 18)], ids=str)
+def test_every_size_comes_out_as_it_went_in(name, problem, space):
+    dims, _, classes = problem
+    model = network(name, problem)
+    space = space[:dims]
+    images = draw(model.modalities[:2], space, batch=1)
+    with torch.inference_mode():
+        features = model.encode(images)
+        prediction = model.fuse(features, tuple(images))
+        alone = model.decode_alone(features, model.modalities[0])
+    assert prediction.logits.shape == (1, classes, *space)
+    assert prediction.feature.shape[2:] == space
+    assert prediction.logits.isfinite().all()
+    assert alone is None or alone.shape == prediction.logits.shape
+
+
+@every_pair
+def test_deep_predictions_while_training(name, problem):
+    dims, _, classes = problem
+    model = network(name, problem).train()
+    space = patch(name, dims)
+    features = model.encode(draw(model.modalities[:2], space))
+    for prediction in (
+        model.fuse(features, model.modalities[:2]),
+        *model.fuse_alone(features, model.modalities[:2]).values(),
+    ):
+        assert prediction.logits.shape == (2, classes, *space)
+        wanted = [(2, classes, *(edge // factor for edge in space)) for factor in FACTORS.get(name, ())]
+        assert [one.shape for one in prediction.deep] == wanted
+
+
+@every_pair
+def test_separate_decoder(name, problem):
+    model = network(name, problem)
+    features = model.encode(draw(model.modalities, patch(name, problem[0])))
+    alone = model.decode_alone(features, model.modalities[0])
+    assert (alone is not None) == (name in SEPARATE)
+    if alone is not None:
+        assert alone.shape == (2, problem[2], *patch(name, problem[0]))
+        assert torch.equal(
+            model.decode_alone({model.modalities[0]: features[model.modalities[0]]}, model.modalities[0]), alone
+        )
+        assert not torch.allclose(alone, model.decode_alone(features, model.modalities[1]))
+
+
+@every_pair
+def test_the_gradient_reaches_what_is_there_and_nothing_else(name, problem):
+    """Shared is exactly what every modality trains; the rest belongs to one modality, and only that one trains it."""
+    model = network(name, problem).train()
+    images = draw(model.modalities, patch(name, problem[0]))
+    reached = {m: trained(model, {m: images[m]}, (m,)) for m in model.modalities}
+    shared = set.intersection(*reached.values())
+    declared = {id(parameter) for parameter in model.shared_parameters()}
+    elsewhere = TERM_OF_ITS_OWN.get(name, set())
+    assert shared | elsewhere == {key for key, parameter in model.named_parameters() if id(parameter) in declared}
+    own = [reached[m] - shared for m in model.modalities]
+    assert sum(map(len, own)) == len(set.union(*own))
+    assert set.union(elsewhere, *reached.values()) == {key for key, _ in model.named_parameters()}
+    for combination in combinations(model.modalities):
+        expected = set.union(*(reached[m] for m in combination))
+        assert trained(model, {m: images[m] for m in combination}, combination) == expected
+
+
+@every_pair
+def test_weights_can_be_saved_and_loaded(name, problem):
+    model = network(name, problem)
+    features = draw(model.modalities, patch(name, problem[0]))
+    fresh = BACKBONES.load(name)(model.modalities, problem[2], dims=problem[0], **TINY[name]).eval()
+    before = fresh.fuse(fresh.encode(features), model.modalities).logits
+    fresh.load_state_dict(model.state_dict())
+    expected = model.fuse(model.encode(features), model.modalities)
+    assert not torch.allclose(before, expected.logits)
+    assert torch.equal(fresh.fuse(fresh.encode(features), model.modalities).logits, expected.logits)
+
+
+@every_backbone
+def test_the_same_seed_gives_the_same_weights(name):
+    models = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        models.append(BACKBONES.load(name)(NAMES[:2], 2, dims=2, **TINY[name]))
+    for one, other in zip(*(model.parameters() for model in models), strict=True):
+        assert torch.equal(one, other)
+
+
+@every_backbone
+def test_a_patch_that_does_not_fit_is_refused_before_training(name):
+    if name in ANY_PATCH:
+        pytest.skip("takes every patch")
+    kind = BACKBONES.load(name)
+    with pytest.raises(ConfigError, match="patch of 20x36x20 does not fit") as caught:
+        kind(NAMES[:2], 2, **{**TINY[name], "patch": (20, 36, 20)} | ({"levels": 4} if name in SEPARATE else {}))
+    assert caught.value.hint.startswith("set data.patch = [")
