@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from hga_cli.core.errors import DataError
 from hga_cli.data.description import Description
 from hga_cli.imaging.resample import lost_structures
+from hga_cli.imaging.trail import bounding_box
 from hga_cli.imaging.volume import Volume, integers
 
 MANY_VALUES = 20
@@ -39,7 +40,10 @@ def read_classes(volume: Volume, description: Description) -> Classes:
     if volume.data.dtype.kind == "f" and (numbers != volume.data).any():
         far = float(np.abs(volume.data - numbers).max())
         warnings.append(f"label: values of '{volume.path.name}' are up to {far:.2g} away from integers, rounded")
-    found = {int(value) for value in np.unique(numbers[numbers != 0])}
+    box = bounding_box(numbers)
+    inside = tuple(slice(*ends) for ends in zip(*box, strict=True)) if box else (slice(0),) * numbers.ndim
+    part = numbers[inside]
+    found = {int(value) for value in np.unique(part)} - {0}
     _require_declared(found, description)
     classes = np.zeros(numbers.shape, np.uint8)
     values: dict[str, int] = {}
@@ -50,7 +54,7 @@ def read_classes(volume: Volume, description: Description) -> Classes:
             message += f"; {entry.doubt}" if entry.doubt else ""
             raise DataError(message)
         for value in here:
-            classes[numbers == value] = index
+            classes[inside][part == value] = index
             values[entry.name] = value
     return Classes(volume=replace(volume, data=classes), values=values, warnings=warnings)
 

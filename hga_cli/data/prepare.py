@@ -95,7 +95,8 @@ def prepare(raw: RawCase, description: Description, how: Preparation) -> Prepare
     like = volumes[next(role for role in description.modalities if role in statistics)]
     reference = to_canonical(volumes[LABEL].data, volumes[LABEL].affine) if classes else None
     canonical = {role: to_canonical(arrays[role], volumes[role].affine) for role in statistics}
-    trail = Trail.along(like.data.shape, like.affine, _box(canonical, reference), how.spacing)
+    shown = [*canonical.values(), *([] if reference is None else [reference])]
+    trail = Trail.along(like.data.shape, like.affine, foreground_box(shown), how.spacing)
     return PreparedCase(
         case=raw.case,
         subject=raw.subject,
@@ -214,11 +215,6 @@ def _statistics(raw: RawCase, arrays: dict[str, NDArray[Any]], warnings: list[st
         message = f"case '{raw.case}' shows nothing"
         raise ProblemsError(message, [problem])
     return found
-
-
-def _box(canonical: dict[str, NDArray[Any]], label: NDArray[np.uint8] | None) -> tuple[Any, Any]:
-    masks = [array != 0 for array in canonical.values()]
-    return foreground_box(masks if label is None else [*masks, label != 0])
 
 
 def _on_grid(canonical: NDArray[Any], trail: Trail) -> NDArray[Any]:

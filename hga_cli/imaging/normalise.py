@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hga_cli.imaging.trail import bounding_box
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
@@ -26,10 +28,14 @@ def foreground_statistics(image: NDArray[Any]) -> Statistics | None:
     The reference takes voxels where the sum over all modalities is positive; ours looks at the modality itself, so
     that hiding one modality leaves the others as they are, and images with negative values keep their foreground.
     """
-    values = image[image != 0].astype(np.float64)
-    if values.size == 0 or values.min() == values.max():
+    box = bounding_box(image)
+    if box is None:
         return None
-    return Statistics(mean=float(values.mean()), std=float(values.std()))
+    inside = image[tuple(slice(*ends) for ends in zip(*box, strict=True))]
+    values = inside[inside != 0]
+    if values.min() == values.max():
+        return None
+    return Statistics(mean=float(values.mean(dtype=np.float64)), std=float(values.std(dtype=np.float64)))
 
 
 def clip_to_percentiles(image: NDArray[Any], percentiles: tuple[float, float]) -> NDArray[Any]:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from hga_cli.imaging.resample import Shape, resample_channels, shape_at
 
 Triple = tuple[float, float, float]
+Box = tuple[Shape, Shape]
+"""First voxel and one past the last one, along each axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,7 @@ class Trail:
 
     @classmethod
     def along(
-        cls, shape: Sequence[int], affine: NDArray[Any], box: tuple[Shape, Shape], spacing: Triple | None
+        cls, shape: Sequence[int], affine: NDArray[Any], box: Box, spacing: Triple | None
     ) -> Self:
         """Build the trail of a file (``shape``, ``affine``), a crop box and a wanted spacing in mm (None: keep)."""
         size = tuple(stop - start for start, stop in zip(*box, strict=True))
@@ -115,16 +117,19 @@ def distance_mm(left: NDArray[Any], right: NDArray[Any], shape: Sequence[int], o
     return float(np.sqrt(((places - places_0) ** 2).sum(0)).max())
 
 
-def foreground_box(masks: Sequence[NDArray[np.bool_]]) -> tuple[Shape, Shape]:
-    """Return the smallest box (start, stop) around the voxels that are set in any mask; everything if none is."""
-    first, *others = masks
-    union = first.copy()
-    for mask in others:
-        union |= mask
-    if not union.any():
-        return (0,) * union.ndim, union.shape
-    ends = []
-    for axis in range(union.ndim):
-        line = np.flatnonzero(union.any(tuple(other for other in range(union.ndim) if other != axis)))
-        ends.append((int(line[0]), int(line[-1]) + 1))
-    return tuple(start for start, _ in ends), tuple(stop for _, stop in ends)
+def foreground_box(arrays: Sequence[NDArray[Any]]) -> Box:
+    """Return the smallest box (start, stop) around what is not 0 in any array; everything if all are 0."""
+    boxes = [box for box in map(bounding_box, arrays) if box is not None]
+    if not boxes:
+        return (0,) * arrays[0].ndim, arrays[0].shape
+    starts, stops = zip(*boxes, strict=True)
+    return tuple(map(min, zip(*starts, strict=True))), tuple(map(max, zip(*stops, strict=True)))
+
+
+def bounding_box(array: NDArray[Any]) -> Box | None:
+    """Return the smallest box (start, stop) around what is not 0 in (D, H, W), or None if nothing is."""
+    inside = array != 0
+    plane = inside.any(0)
+    lines = [inside.any((1, 2)), plane.any(1), plane.any(0)]
+    ends = [(int(places[0]), int(places[-1]) + 1) for line in lines if (places := np.flatnonzero(line)).size]
+    return (tuple(start for start, _ in ends), tuple(stop for _, stop in ends)) if ends else None
