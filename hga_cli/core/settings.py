@@ -269,6 +269,30 @@ class Evaluation:
     """Overlap of neighbouring windows."""
     checkpoint: Literal["best", "last"] = "last"
     """Which checkpoint of a run is used: of the last epoch (published), or the best in validation."""
+    extras: tuple[Literal["surface_dice", "volume_error", "lesions", "calibration"], ...] = ()
+    """Further scores: surface Dice, volume in ml, lesions found and missed, expected calibration error."""
+    tolerance: Positive = 1.0
+    """Of the surface Dice, in mm."""
+    unpaired: Literal["stop", "skip"] = "stop"
+    """What a mask without partner does where folders of masks are scored: be an error, or be left out."""
+    latex: bool = False
+    """Also write the table as LaTeX, metrics.tex."""
+    workers: Count | None = None
+    """Threads that compute scores; None: one for each core that this process may use."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Prediction:
+    """What ``hga predict`` does besides; the overlap of windows and the checkpoint are those of ``evaluation``."""
+
+    blending: Literal["constant", "gaussian"] = "constant"
+    """Weight inside a window: equal (HGA), or less towards its border."""
+    flips: bool = False
+    """Average over all mirrored versions of each window: 8 times the work in 3D, 4 times in 2D."""
+    probabilities: bool = False
+    """Also write the probability of each class, as a 4D file."""
+    uncertainty: bool = False
+    """Also write two maps from 0 (sure) to 1: entropy, and how much the modalities alone contradict each other."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -288,3 +312,4 @@ class Config:
     validation: Validation = Field(default_factory=Validation)
     log: Log = Field(default_factory=Log)
     evaluation: Evaluation = Field(default_factory=Evaluation)
+    prediction: Prediction = Field(default_factory=Prediction)

@@ -13,7 +13,7 @@ from hga_cli.core.combinations import Combination, in_order
 from hga_cli.core.errors import DataError, Problem, ProblemsError
 from hga_cli.data.description import CHANNELS, LABEL, Description
 from hga_cli.data.naming import Name, is_ignored, read_name, volumes_below
-from hga_cli.imaging.volume import SUFFIXES, describe_grid, stem
+from hga_cli.imaging.volume import PATIENT_SUFFIXES, describe_grid, stem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,8 @@ def discover(root: Path, description: Description, *, need_label: bool) -> Findi
         root: the folder to look through.
         description: which names mean what.
         need_label: cases are for training: they need a label, every file beside a case must be understood, and the
-            suffixes and ignored files of the description count. Otherwise they are new patients, as NIfTI.
+            suffixes and ignored files of the description count. Otherwise they are new patients, in any
+            format that can be read.
 
     Raises:
         DataError: no such folder, or not one case in it; says what was looked for and what is there.
@@ -69,7 +70,7 @@ def discover(root: Path, description: Description, *, need_label: bool) -> Findi
     if not root.is_dir():
         message = f"no folder '{root}'"
         raise DataError(message, hint="name the folder that holds the case folders")
-    suffixes = description.layout.suffixes if need_label else SUFFIXES
+    suffixes = description.layout.suffixes if need_label else PATIENT_SUFFIXES
     volumes = list(volumes_below(root, suffixes))
     if need_label:
         volumes = [path for path in volumes if not is_ignored(path, description)]
@@ -81,7 +82,7 @@ def discover(root: Path, description: Description, *, need_label: bool) -> Findi
 
 def group(volumes: Iterable[Path], description: Description, *, need_label: bool) -> Findings:
     """Sort files into cases by their names."""
-    suffixes = description.layout.suffixes if need_label else SUFFIXES
+    suffixes = description.layout.suffixes if need_label else PATIENT_SUFFIXES
     names = [read_name(path, description, suffixes) for path in volumes]
     groups = _grouped(name for name in names if name.role is not None)
     _adopt_lone_labels(groups)

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hga_cli.data.description import Description
-from hga_cli.imaging.volume import is_volume, stem
+from hga_cli.imaging.volume import PATIENT_SUFFIXES, is_volume, stem
 
 SEPARATORS = "_- ."
 
@@ -53,8 +53,8 @@ def read_name(path: Path, description: Description, suffixes: Sequence[str]) -> 
 
 
 def role_of(path: Path, description: Description) -> str | None:
-    """Return which modality (or ``label``, ``channels``) a NIfTI file is, or None."""
-    return read_name(path, description, (".nii.gz", ".nii")).role
+    """Return which modality (or ``label``, ``channels``) a file of a patient is, or None."""
+    return read_name(path, description, PATIENT_SUFFIXES).role
 
 
 def is_ignored(path: Path, description: Description) -> bool:

@@ -51,8 +51,8 @@ class Expectation:
 
     def of(self, combination: Combination) -> dict[str, float] | None:
         """Return region -> Dice for a combination; None where it was not measured."""
-        known = {region: dice for region, dice in self.dice.get(combination_name(combination), {}).items()}
-        return {region: dice for region, dice in known.items() if dice is not None} or None
+        scores = self.dice.get(combination_name(combination), {})
+        return {region: dice for region, dice in scores.items() if dice is not None} or None
 
     def best_addition(self, combination: Combination, modalities: Combination) -> Addition | None:
         """Return the absent modality that raises the mean Dice most; None where none does, or nothing is known."""

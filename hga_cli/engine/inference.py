@@ -28,7 +28,7 @@ from hga_cli.imaging.trail import Triple
 from hga_cli.networks.backbone import Backbone
 
 Blending = Literal["constant", "gaussian"]
-ROOM = 2**29
+ROOM = 2**30
 """Bytes for the probabilities of the combinations that are computed together (one at least)."""
 
 
@@ -95,7 +95,6 @@ def load_model(path: Path, device: torch.device) -> TrainedModel:
     )
 
 
-@torch.inference_mode()
 def predict_combinations(
     model: TrainedModel,
     images: Mapping[str, NDArray[np.float32]],
@@ -149,8 +148,8 @@ def each_combination(
     for start in range(0, len(combinations), together):
         chosen = combinations[start : start + together]
         parts = _stitched(model, stacked, names, chosen, window, overlap=overlap, blending=blending, flips=flips)
-        for combination, part in zip(chosen, parts, strict=True):
-            yield combination, part[0].numpy()[inside]
+        for combination in chosen:
+            yield combination, parts.pop(0)[0].numpy()[inside]
 
 
 @torch.inference_mode()
@@ -164,11 +163,13 @@ def _stitched(
     overlap: float,
     blending: Blending,
     flips: bool,
-) -> tuple[Tensor, ...]:
+) -> list[Tensor]:
     """Return probabilities (1, K, D, H, W) on the CPU for each combination; ``stacked`` is (1, M, D, H, W)."""
 
     def fuse_all(patch: Tensor) -> tuple[Tensor, ...]:
-        return _mirrored(model, {name: patch[:, place, None] for place, name in enumerate(names)}, combinations, flips)
+        return _mirrored(
+            model, {name: patch[:, place, None] for place, name in enumerate(names)}, combinations, flips=flips
+        )
 
     with enough_memory("a window of the network", "choose --device cpu"):
         stitched: Any = sliding_window_inference(
@@ -181,14 +182,16 @@ def _stitched(
             sw_device=model.device,
             device=torch.device("cpu"),
         )
-    return stitched if isinstance(stitched, tuple) else (stitched,)
+    return list(stitched) if isinstance(stitched, tuple) else [stitched]
 
 
 def _mirrored(
-    model: TrainedModel, images: dict[str, Tensor], combinations: Sequence[Combination], flips: bool
+    model: TrainedModel, images: dict[str, Tensor], combinations: Sequence[Combination], *, flips: bool
 ) -> tuple[Tensor, ...]:
     """Return the probabilities of a window, with ``flips`` averaged over its mirrored versions, turned back."""
-    axes = range(2, 2 + model.network.dims) if flips else ()
+    if not flips:
+        return tuple(_window(model, images, combinations))
+    axes = range(2, 2 + model.network.dims)
     turns = [turn for count in range(len(axes) + 1) for turn in choose(axes, count)]
     sums: list[Tensor] = []
     for turn in turns:
@@ -198,15 +201,17 @@ def _mirrored(
     return tuple(one / len(turns) for one in sums)
 
 
-def _window(model: TrainedModel, images: dict[str, Tensor], combinations: Sequence[Combination]) -> tuple[Tensor, ...]:
+def _window(model: TrainedModel, images: dict[str, Tensor], combinations: Sequence[Combination]) -> list[Tensor]:
     flat = model.network.dims == 2
     if flat:
         images = {name: image.squeeze(-1) for name, image in images.items()}
     precision = model.config.optim.precision
     if precision == "fp16" and model.device.type != "cuda":
         precision = "fp32"
+    probabilities = []
     with autocast(model.device, precision):
         features = model.network.encode(images)
-        logits = [model.network.fuse(features, combination).logits for combination in combinations]
-    probabilities = [one.float().softmax(1) for one in logits]
-    return tuple(one.unsqueeze(-1) if flat else one for one in probabilities)
+        for combination in combinations:
+            logits = model.network.fuse(features, combination).logits
+            probabilities.append(logits.float().softmax(1))
+    return [one.unsqueeze(-1) if flat else one for one in probabilities]

@@ -21,6 +21,8 @@ from hga_cli.engine import checkpoint
 from hga_cli.engine.checkpoint import with_prefix, without_prefix
 
 FORMAT, VERSION = "hga-model", 1
+READABLE = 0o644
+"""Others may read a file that is there to be given away (safetensors writes for the owner alone)."""
 SECTIONS = ("seed", "augmentation", "network", "method", "optim")
 """Settings that are kept whole."""
 DATA = ("patch", "spacing", "batch", "foreground")
@@ -37,23 +39,24 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         ConfigError: absent, damaged, or not one of ours.
     """
-    if not path.is_file():
-        message = f"no checkpoint or model file '{path}'"
-        raise ConfigError(message, hint="was this run ever trained? a model file is made by 'hga export'")
+    kind = "checkpoint" if path.suffix == ".safetensors" else "model file"
+    if not path.exists():
+        message = f"no {kind} '{path}'"
+        raise ConfigError(message, hint="'hga train' makes a run with checkpoints, 'hga export' a model file")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             names = [name for name in file.keys() if name.startswith("model.")]  # noqa: SIM118
             weights = without_prefix("model", {name: file.get_tensor(name) for name in names})
     except (SafetensorError, OSError) as error:
-        message = f"'{path}' is damaged: {error}"
-        raise ConfigError(
-            message, hint="of a run, another checkpoint may be whole; a model file: copy it again"
-        ) from None
+        message = f"{kind} '{path}' is damaged: {error}"
+        hint = "a run keeps the one before as previous.safetensors; a model file can be copied or exported again"
+        raise ConfigError(message, hint=hint) from None
     found = (metadata.get("format"), metadata.get("version"))
-    if found not in ((FORMAT, str(VERSION)), (checkpoint.FORMAT, str(checkpoint.VERSION))):
-        message = f"'{path}' is {found[0]} version {found[1]}, expected {FORMAT} {VERSION} or a checkpoint of a run"
-        raise ConfigError(message, hint="update hga, or export the model again")
+    known = ((checkpoint.FORMAT, str(checkpoint.VERSION)), (FORMAT, str(VERSION)))
+    if found not in known:
+        message = f"'{path}' is {found[0]} version {found[1]}, expected {' or '.join(map(' '.join, known))}"
+        raise ConfigError(message, hint="update hga, or train again")
     about = json.loads(metadata["about"])
     if found[0] == FORMAT and about["digest"] != model_digest(weights, about):
         message = f"'{path}' is damaged: its contents are not what was written"
@@ -71,9 +74,9 @@ def write_model(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, A
     """
     metadata = {"format": FORMAT, "version": str(VERSION), "about": json.dumps(about)}
     with replacing(path) as temporary:
-        save_file(
-            {name: value.contiguous() for name, value in with_prefix("model", weights).items()}, temporary, metadata
-        )
+        tensors = {name: value.contiguous() for name, value in with_prefix("model", weights).items()}
+        save_file(tensors, temporary, metadata)
+        temporary.chmod(READABLE)
 
 
 def essence(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,5 +100,5 @@ def model_digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> str
     digest = hashlib.blake2b(text.encode(), digest_size=16)
     for name, value in sorted(weights.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

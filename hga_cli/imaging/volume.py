@@ -1,4 +1,4 @@
-"""Reading and writing NIfTI volumes.
+"""Reading volumes (NIfTI; MetaImage and NRRD through ``itk``) and writing NIfTI.
 
 A ``Volume`` has its array in the order of the file, (D, H, W), and everything needed to write a label map that lies
 exactly where the volume lay: shape, affine, and the header with sform, qform, their codes and units.
@@ -21,8 +21,11 @@ from numpy.typing import NDArray
 
 from hga_cli.core.atomic import replacing
 from hga_cli.core.errors import DataError
+from hga_cli.imaging.itk import ITK_SUFFIXES, describe_itk, is_itk, read_itk
 
 SUFFIXES = (".nii.gz", ".nii")
+PATIENT_SUFFIXES = (*SUFFIXES, *ITK_SUFFIXES)
+"""What a new patient may come in; data sets say their own in their description."""
 GZIP_MAGIC = b"\x1f\x8b"
 LABEL_TOLERANCE = 0.05
 
@@ -42,8 +45,8 @@ class Volume:
     """Hash of the bytes of the file."""
 
 
-def stem(path: Path, suffixes: Sequence[str] = SUFFIXES) -> str:
-    """Return the file name without ``.nii.gz`` or ``.nii`` (or other ``suffixes``), and nothing else removed."""
+def stem(path: Path, suffixes: Sequence[str] = PATIENT_SUFFIXES) -> str:
+    """Return the file name without ``.nii.gz``, ``.nii``, ... (or other ``suffixes``), and nothing else removed."""
     for suffix in suffixes:
         if path.name.lower().endswith(suffix):
             return path.name[: -len(suffix)]
@@ -59,8 +62,11 @@ def read_volume(path: Path) -> Volume:
     """Read a 3D volume; trailing axes of length one are dropped.
 
     Raises:
-        DataError: no NIfTI file, damaged, no numbers (RGB, complex), a true fourth axis, or fewer than three.
+        DataError: no such file, damaged, no numbers (RGB, complex), a true fourth axis, or fewer than three.
     """
+    if is_itk(path):
+        data, affine = read_itk(path)
+        return Volume(path=path, data=data, affine=affine, header=_header(data, affine), digest=file_digest(path))
     image, digest = _open(path)
     volume = Volume(path=path, data=_values(image, path), affine=image.affine, header=image.header, digest=digest)
     if volume.data.ndim != 3:
@@ -73,7 +79,7 @@ def read_channels(path: Path) -> list[Volume]:
     """Read a 4D file (D, H, W, channels) as one volume per channel.
 
     Raises:
-        DataError: as ``read_volume``, or the file has three axes.
+        DataError: as ``read_volume``, or the file has three axes or is no NIfTI file.
     """
     image, digest = _open(path)
     data = _values(image, path)
@@ -117,6 +123,8 @@ def integers(volume: Volume) -> NDArray[np.integer[Any]]:
 
 def describe_grid(path: Path) -> str:
     """Return shape and voxel size as the header says them, or that it cannot be read: for messages."""
+    if is_itk(path):
+        return describe_itk(path)
     try:
         header = nibabel.load(path).header
         return f"{times(header.get_data_shape())}, {' x '.join(f'{size:.3g}' for size in header.get_zooms()[:3])} mm"
@@ -136,13 +144,39 @@ def write_label_map(path: Path, labels: NDArray[np.integer[Any]], like: Volume) 
         message = f"labels have shape {times(labels.shape)}, expected {times(like.data.shape)}"
         raise ValueError(message)
     kind = np.uint8 if labels.min(initial=0) >= 0 and labels.max(initial=0) < 256 else np.int16
+    _write(path, labels.astype(kind), like)
+
+
+def write_floats(path: Path, values: NDArray[np.floating[Any]], like: Volume) -> None:
+    """Write numbers (D, H, W), or (D, H, W, C) with C numbers for each voxel, as float32 where ``like`` lies.
+
+    Raises:
+        ValueError: the shape is not that of ``like``.
+    """
+    if values.shape[:3] != like.data.shape:
+        message = f"values have shape {times(values.shape)}, expected {times(like.data.shape)} and perhaps channels"
+        raise ValueError(message)
+    _write(path, values.astype(np.float32), like)
+
+
+def _write(path: Path, array: NDArray[Any], like: Volume) -> None:
     header = like.header.copy()
-    header.set_data_dtype(kind)
+    header.set_data_dtype(array.dtype)
     header.set_slope_inter(1, 0)
     header["cal_max"] = header["cal_min"] = 0
     image = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     with replacing(path) as temporary:
-        nibabel.save(image(labels.astype(kind), like.affine, header), temporary)
+        nibabel.save(image(array, like.affine, header), temporary)
+
+
+def _header(data: NDArray[Any], affine: NDArray[np.float64]) -> Any:
+    """Return the header a NIfTI file in scanner coordinates would have."""
+    header = nibabel.Nifti1Header()
+    header.set_data_shape(data.shape)
+    header.set_sform(affine, code=1)
+    header.set_qform(affine, code=1)
+    header.set_xyzt_units("mm")
+    return header
 
 
 def _hash() -> Any:

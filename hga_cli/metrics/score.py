@@ -1,16 +1,17 @@
 """Scores of one case: raw values and voxel counts per region, so that any convention can be applied afterwards."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hga_cli.metrics.conventions import Convention, Penalty
+from hga_cli.metrics.extras import SHARES, extra_scores
 from hga_cli.metrics.overlap import as_masks, dice
 from hga_cli.metrics.regions import Region
-from hga_cli.metrics.surface import Definition, bounding_box, check_spacing, hd95
+from hga_cli.metrics.surface import Definition, bounding_box, check_spacing, hd95_of, surface_distances
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class RegionScore:
         reference_voxels: size of the reference.
         diagonal_mm: of the whole volume, needed by the convention "diagonal".
         definition: of HD95, see `surface.hd95`.
+        extras: further scores by name, see `extras.extra_scores`.
     """
 
     region: str
@@ -34,6 +36,7 @@ class RegionScore:
     reference_voxels: int
     diagonal_mm: float
     definition: Definition = "pooled"
+    extras: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def miss(self) -> bool:
@@ -53,6 +56,8 @@ def score_case(
     *,
     spacing: Sequence[float],
     definition: Definition = "pooled",
+    extras: Collection[str] = (),
+    tolerance: float = 1.0,
 ) -> list[RegionScore]:
     """Dice and HD95 of each region, in the order of `regions`.
 
@@ -62,6 +67,8 @@ def score_case(
         regions: what to score.
         spacing: distance between voxel centres in mm, one per axis of the arrays.
         definition: of HD95, see `surface.hd95`.
+        extras: which further scores are wanted, see `extras.extra_scores`.
+        tolerance: of the surface Dice, mm.
 
     Raises:
         ValueError: the shapes differ, the spacing does not fit them or is not positive, or the definition is unknown.
@@ -72,15 +79,19 @@ def score_case(
     scores = []
     for region in regions:
         predicted, expected = region.prediction_mask(prediction[box]), region.mask(reference[box])
+        distances = surface_distances(predicted, expected, spacing)
         scores.append(
             RegionScore(
                 region=region.name,
                 dice=dice(predicted, expected),
-                hd95=hd95(predicted, expected, spacing, definition=definition),
+                hd95=hd95_of(*distances, definition=definition),
                 predicted_voxels=int(np.count_nonzero(predicted)),
                 reference_voxels=int(np.count_nonzero(expected)),
                 diagonal_mm=diagonal_mm,
                 definition=definition,
+                extras=extra_scores(
+                    extras, predicted, expected, spacing=spacing, distances=distances, tolerance=tolerance
+                ),
             )
         )
     return scores
@@ -106,6 +117,14 @@ def apply(score: RegionScore, convention: Convention) -> tuple[float, float]:
         _number(convention.dice_both_empty, score.diagonal_mm),
         _number(convention.hd95_both_empty, score.diagonal_mm),
     )
+
+
+def apply_to_extras(score: RegionScore, convention: Convention) -> dict[str, float]:
+    """Further scores under a convention: those from 0 to 1 count as Dice does where both sides are empty."""
+    if score.predicted_voxels or score.reference_voxels:
+        return dict(score.extras)
+    both_empty = _number(convention.dice_both_empty, score.diagonal_mm)
+    return {name: both_empty if name in SHARES else value for name, value in score.extras.items()}
 
 
 def _number(penalty: Penalty, diagonal_mm: float) -> float:

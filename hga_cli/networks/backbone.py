@@ -22,7 +22,8 @@ class Prediction:
     feature: Tensor
     """(B, C, *space): input of the last layer, for prototypes."""
     deep: tuple[Tensor, ...] = ()
-    """Logits at coarser scales, fine to coarse, (B, K, *space / factor)."""
+    """Logits for deep supervision, fine to coarse, (B, K, *space / factor); some backbones have them in training only.
+    The first may be at full resolution, made at an earlier place than ``logits``."""
 
 
 class Backbone(nn.Module, ABC):

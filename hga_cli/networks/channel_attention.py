@@ -52,6 +52,8 @@ class Block(nn.Module):
         dims: 2 or 3.
     """
 
+    recomputable = True
+
     def __init__(self, channels: int, modalities: Combination, *, dims: int) -> None:
         super().__init__()
         self.query = projection(channels, dims=dims)
@@ -79,6 +81,8 @@ class FeedForward(nn.Module):
         channels: C.
         dims: 2 or 3.
     """
+
+    recomputable = True
 
     def __init__(self, channels: int, *, dims: int) -> None:
         super().__init__()

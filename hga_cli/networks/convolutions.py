@@ -102,7 +102,8 @@ class _MirrorConvolution(torch.autograd.Function):
         )
         if to_value is not None:
             fold = aten.reflection_pad3d_backward if dims == 3 else aten.reflection_pad2d_backward
-            to_value = fold(to_value, value, [1] * 2 * dims).to(value.dtype)
+            shaped = to_value.new_empty(1).expand(value.shape)
+            to_value = fold(to_value, shaped, [1] * 2 * dims).to(value.dtype)
         return to_value, to_weight.to(weight.dtype), to_bias.to(weight.dtype), None
 
 

@@ -15,9 +15,7 @@ from hga_cli.networks.typed import Modules
 
 
 class Encoder(nn.Module):
-    """Three convolutions in each level, the last two around a short cut.
-
-    With norms before convolutions, the first convolution, which sees the image, has none.
+    """All levels of one modality. With norms before convolutions, the first one, which sees the image, has none.
 
     Args:
         width: w.
@@ -28,22 +26,41 @@ class Encoder(nn.Module):
 
     def __init__(self, width: int, levels: int, order: Order, *, dims: int) -> None:
         super().__init__()
-        self.levels: Modules[nn.ModuleList] = Modules()
-        for level in range(levels):
-            inputs, outputs = (width * 2 ** (level - 1), width * 2**level) if level else (1, width)
-            sees_image = level == 0 and order == "before"
-            first = Unit(inputs, outputs, 3, "none" if sees_image else order, dims=dims, stride=min(level, 1) + 1)
-            rest = (Unit(outputs, outputs, 3, order, dims=dims) for _ in range(2))
-            self.levels.append(nn.ModuleList([first, *rest]))
+        self.levels: Modules[Level] = Modules(Level(width, level, order, dims=dims) for level in range(levels))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Map (B, 1, *space) to the levels, fine to coarse, (B, w 2^i, *space / 2^i)."""
         values = [image]
         for level in self.levels:
-            first, second, third = level
-            start = first(values[-1])
-            values.append(start + third(second(start)))
+            values.append(level(values[-1]))
         return tuple(values[1:])
+
+
+class Level(nn.Module):
+    """Three convolutions, the last two around a short cut.
+
+    Args:
+        width: w.
+        level: i, 0 for the finest.
+        order: of norm and activation.
+        dims: 2 or 3.
+    """
+
+    recomputable = True
+
+    def __init__(self, width: int, level: int, order: Order, *, dims: int) -> None:
+        super().__init__()
+        inputs, outputs = (width * 2 ** (level - 1), width * 2**level) if level else (1, width)
+        sees_image = level == 0 and order == "before"
+        self.first = Unit(inputs, outputs, 3, "none" if sees_image else order, dims=dims, stride=min(level, 1) + 1)
+        self.second = Unit(outputs, outputs, 3, order, dims=dims)
+        self.third = Unit(outputs, outputs, 3, order, dims=dims)
+
+    def forward(self, value: Tensor) -> Tensor:
+        """Map the level before, or the image, to this level."""
+        start: Tensor = self.first(value)
+        finished: Tensor = start + self.third(self.second(start))
+        return finished
 
 
 class Step(nn.Module):
@@ -58,12 +75,29 @@ class Step(nn.Module):
 
     def __init__(self, below: int, channels: int, order: Order, *, dims: int) -> None:
         super().__init__()
-        self.after_upsampling = Unit(below, channels, 3, order, dims=dims)
+        self.raised = Raise(below, channels, order, dims=dims)
         self.join = Join(channels, order, dims=dims)
 
-    def raised(self, value: Tensor) -> Tensor:
+
+class Raise(nn.Module):
+    """Upsampling and a convolution.
+
+    Args:
+        below: channels of the level below.
+        channels: of the result.
+        order: of norm and activation.
+        dims: 2 or 3.
+    """
+
+    recomputable = True
+
+    def __init__(self, below: int, channels: int, order: Order, *, dims: int) -> None:
+        super().__init__()
+        self.unit = Unit(below, channels, 3, order, dims=dims)
+
+    def forward(self, value: Tensor) -> Tensor:
         """Map (B, below, *space / 2) to (B, channels, *space)."""
-        raised: Tensor = self.after_upsampling(doubled(value))
+        raised: Tensor = self.unit(doubled(value))
         return raised
 
 
@@ -75,6 +109,8 @@ class Join(nn.Module):
         order: of norm and activation.
         dims: 2 or 3.
     """
+
+    recomputable = True
 
     def __init__(self, channels: int, order: Order, *, dims: int) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from hga_cli.networks.convolutions import Unit, convolution
 from hga_cli.networks.levels import Join, steps
 from hga_cli.networks.separable import SeparableBackbone
 from hga_cli.networks.slots import Merge, stacked
-from hga_cli.networks.transformer import Layer, Places, as_image, as_tokens, require_fitting_heads
+from hga_cli.networks.transformer import Layer, Places, as_image, as_tokens, require_transformer
 from hga_cli.networks.typed import Modules, PerModality
 
 HIDDEN = 16
@@ -58,7 +58,7 @@ class M2FTrans(SeparableBackbone):
         depth: layers of the transformer.
 
     Raises:
-        ConfigError: patch and levels, or channels and heads, do not fit.
+        ConfigError: patch and levels, or channels and heads, do not fit, or there is no layer.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class M2FTrans(SeparableBackbone):
             "m2ftrans", modalities, classes, dims=dims, width=width, levels=levels, order="after", patch=patch
         )
         widths = [width * 2**level for level in range(levels)]
-        require_fitting_heads(widths[-1], heads, "m2ftrans")
+        require_transformer(widths[-1], heads, hidden, depth, backbone="m2ftrans")
         grid = [edge // self.stride for edge in patch or (80,) * dims]
         self.positions: PerModality[Places] = PerModality({name: Places(grid, widths[-1]) for name in modalities})
         self.fusion_positions = Places(grid, widths[-1])

@@ -18,7 +18,7 @@ from hga_cli.networks.convolutions import Unit, convolution
 from hga_cli.networks.levels import steps
 from hga_cli.networks.separable import SeparableBackbone
 from hga_cli.networks.slots import Merge, Slots, stacked
-from hga_cli.networks.transformer import Layer, Places, as_image, as_tokens, require_fitting_heads
+from hga_cli.networks.transformer import Layer, Places, as_image, as_tokens, require_transformer
 from hga_cli.networks.typed import Modules, PerModality
 
 
@@ -52,7 +52,7 @@ class MMFormer(SeparableBackbone):
         depth: layers of each transformer.
 
     Raises:
-        ConfigError: patch and levels, or channels and heads, do not fit.
+        ConfigError: patch and levels, or channels and heads, do not fit, or there is no layer.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class MMFormer(SeparableBackbone):
         hidden: int = 4096,
         depth: int = 1,
     ) -> None:
-        require_fitting_heads(channels, heads, "mmformer")
+        require_transformer(channels, heads, hidden, depth, backbone="mmformer")
         super().__init__(
             "mmformer", modalities, classes, dims=dims, width=width, levels=levels, order="before", patch=patch
         )

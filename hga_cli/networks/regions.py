@@ -32,6 +32,8 @@ class RegionFinder(nn.Module):
         is_deepest: there is no map of the decoder yet.
     """
 
+    recomputable = True
+
     def __init__(self, channels: int, classes: int, modalities: Combination, *, dims: int, is_deepest: bool) -> None:
         super().__init__()
         self.merge = Merge((channels, channels // 4, channels), modalities, "after", dims=dims)
@@ -60,6 +62,8 @@ class RegionFusion(nn.Module):
         modalities: names (M).
         dims: 2 or 3.
     """
+
+    recomputable = True
 
     def __init__(self, channels: int, classes: int, modalities: Combination, *, dims: int) -> None:
         super().__init__()
@@ -93,9 +97,8 @@ class RegionFusion(nn.Module):
         kernel = self.merge.weight.reshape(-1, classes, self.merge.weight.shape[0])
         scaled = torch.einsum("bkm,okc->bkomc", omega, kernel).flatten(3).flatten(1, 2)
         maps = (scaled @ torch.cat(list(values.values()), 1)).view(batch, classes, -1, voxels)
-        assert self.merge.bias is not None
-        merged: Tensor = (maps * regions.to(maps.dtype).unsqueeze(2)).sum(1) + self.merge.bias.unsqueeze(1)
-        return merged
+        merged: Tensor = (maps * regions.to(maps.dtype).unsqueeze(2)).sum(1)
+        return merged + self.merge.bias.to(merged.dtype).unsqueeze(1)  # type: ignore[union-attr]
 
 
 class Weigh(nn.Module):

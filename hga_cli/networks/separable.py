@@ -32,9 +32,6 @@ class Encoded:
 class SeparableBackbone(Backbone):
     """Encoders of all modalities, a separate decoder for each alone, and a fusion decoder for any set of them.
 
-    Students of a batch go through the fusion decoder at once, one after another on the batch axis: nothing in it looks
-    across samples.
-
     Args:
         name: of the backbone, for messages.
         modalities: names, in the order of the data set (M).
@@ -83,11 +80,24 @@ class SeparableBackbone(Backbone):
 
     def fuse(self, features: Features, combination: Combination) -> Prediction:
         """Predict from the features of these modalities."""
-        return self._fuse(features, [combination])[0]
+        return self.fuse_groups(features, [combination])[0]
 
     def fuse_alone(self, features: Features, combination: Combination) -> dict[str, Prediction]:
-        """Predict from each modality alone, all in one pass."""
-        return dict(zip(combination, self._fuse(features, [(name,) for name in combination]), strict=True))
+        """Predict from each modality alone: all in one pass on a GPU, one by one on a CPU, where that is faster."""
+        some: Encoded = features[combination[0]]
+        if some.levels[0].device.type == "cpu":
+            return super().fuse_alone(features, combination)
+        return dict(zip(combination, self.fuse_groups(features, [(name,) for name in combination]), strict=True))
+
+    def fuse_groups(self, features: Features, groups: Sequence[Combination]) -> list[Prediction]:
+        """Predict from groups of equal size in one pass; nothing in it looks across the batch."""
+        whole = self.decode([{name: features[name].parts for name in group} for group in groups])
+        space = features[groups[0][0]].space
+        full = whole.logits.shape[-1]
+        deep = [cropped(one, [-(-edge // (full // one.shape[-1])) for edge in space]) for one in whole.deep]
+        maps = [cropped(whole.logits, space), cropped(whole.feature, space), *deep]
+        predictions = zip(*(one.chunk(len(groups)) for one in maps), strict=True)
+        return [Prediction(logits=one, feature=feature, deep=tuple(rest)) for one, feature, *rest in predictions]
 
     def decode_alone(self, features: Features, modality: str) -> Tensor:
         """Return the logits of the separate decoder."""
@@ -105,16 +115,3 @@ class SeparableBackbone(Backbone):
     @abstractmethod
     def decode(self, groups: Sequence[Mapping[str, Any]]) -> Prediction:
         """Fuse groups of equal size, each modality -> parts; their predictions follow each other on the batch axis."""
-
-    def _fuse(self, features: Features, groups: Sequence[Combination]) -> list[Prediction]:
-        whole = self.decode([{name: features[name].parts for name in group} for group in groups])
-        space = features[groups[0][0]].space
-        full = whole.logits.shape[-1]
-        deep = [cropped(one, [-(-edge // (full // one.shape[-1])) for edge in space]) for one in whole.deep]
-        pieces = [
-            one.chunk(len(groups)) for one in (cropped(whole.logits, space), cropped(whole.feature, space), *deep)
-        ]
-        return [
-            Prediction(logits=one, feature=feature, deep=tuple(rest))
-            for one, feature, *rest in zip(*pieces, strict=True)
-        ]

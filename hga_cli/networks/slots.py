@@ -30,7 +30,7 @@ class Slots(nn.Module):
         self.slots: PerModality[nn.Module] = PerModality(
             {name: CONVOLUTION[dims](inputs, outputs, 1, bias=False) for name in modalities}
         )
-        self.bias = nn.Parameter(torch.empty(outputs, *[1] * dims))
+        self.bias = nn.Parameter(torch.empty(outputs))
         fan = len(modalities) * inputs
         for slot in self.slots.parameters():
             nn.init.normal_(slot, std=(2 / fan) ** 0.5)
@@ -43,7 +43,8 @@ class Slots(nn.Module):
 
     def total(self, parts: Sequence[Tensor]) -> Tensor:
         """Return the convolution, from the parts of the modalities that are there."""
-        return sum(parts[1:], parts[0] + self.bias)
+        bias = self.bias.to(parts[0].dtype).view(-1, *[1] * (parts[0].ndim - 2))
+        return sum(parts[1:], parts[0] + bias)
 
 
 class Merge(nn.Module):
@@ -58,6 +59,8 @@ class Merge(nn.Module):
         dims: 2 or 3.
         mirror: pad by mirroring; False: with zeros.
     """
+
+    recomputable = True
 
     def __init__(
         self, channels: tuple[int, int, int], modalities: Combination, order: Order, *, dims: int, mirror: bool = True

@@ -27,6 +27,8 @@ class Layer(nn.Module):
         hidden: width of the perceptron.
     """
 
+    recomputable = True
+
     def __init__(self, channels: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.heads = heads
@@ -105,12 +107,16 @@ def as_image(tokens: Tensor, grid: Sequence[int]) -> Tensor:
     return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, *grid)
 
 
-def require_fitting_heads(channels: int, heads: int, backbone: str) -> None:
-    """Check that the channels of a token can be shared out among heads.
+def require_transformer(channels: int, heads: int, hidden: int, depth: int, *, backbone: str) -> None:
+    """Check the sizes of a transformer.
 
     Raises:
-        ConfigError: they cannot.
+        ConfigError: one is not positive, or the channels of a token cannot be shared out among the heads.
     """
-    if channels < 1 or heads < 1 or channels % heads:
+    for option, value in {"heads": heads, "hidden": hidden, "depth": depth}.items():
+        if value < 1:
+            message = f"option '{option}' of backbone '{backbone}' should be at least 1, found {value}"
+            raise ConfigError(message, hint=f"set network.options.{option} = 1 or more")
+    if channels < 1 or channels % heads:
         message = f"{channels} channels of a token of backbone '{backbone}' cannot be shared out among {heads} heads"
         raise ConfigError(message, hint="set network.options.heads to a divisor of the channels")

@@ -1,26 +1,38 @@
 """How well a model does with every combination of modalities."""
 
-import math
+import platform
 import re
-from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas
 
-from hga_cli.core.atomic import replacing, write_json
-from hga_cli.core.combinations import Combination, combination_name
+from hga_cli import __version__
+from hga_cli.core.atomic import replacing, write_json, write_text
+from hga_cli.core.combinations import Combination
+from hga_cli.core.config import differences
 from hga_cli.core.errors import DataError, UsageError, suggestion
+from hga_cli.core.processes import usable_cores
 from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.core.run_folder import RunFolder
+from hga_cli.core.settings import Evaluation
 from hga_cli.data.splits import PARTS
 from hga_cli.data.store import Store
 from hga_cli.engine.inference import TrainedModel
-from hga_cli.engine.scoring import Row, score_one
+from hga_cli.engine.scoring import Row, Scoring, score_cases
 from hga_cli.metrics.conventions import Convention
-from hga_cli.metrics.score import RegionScore, apply
+from hga_cli.workflows.kept_scores import KeptScores
+from hga_cli.workflows.leakage import split_digest
+from hga_cli.workflows.metrics_document import Examined, metrics_document
+from hga_cli.workflows.metrics_latex import as_latex
+
+SAME_NUMBERS = ("workers", "latex", "unpaired")
+"""Settings that change no number of an evaluation of a model."""
+UNITS = {"hd95": "hd95_mm", "raw_hd95": "raw_hd95_mm"}
+"""Columns of ``metrics.csv`` that say their unit."""
 
 
 def evaluate(
@@ -30,7 +42,8 @@ def evaluate(
     combinations: Sequence[Combination],
     convention: Convention,
     *,
-    overlap: float = 0.5,
+    settings: Evaluation | None = None,
+    keep_in: Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Score a model on cases of a store, on the original grid of each.
@@ -41,23 +54,65 @@ def evaluate(
         cases: which of them.
         combinations: of modalities; each is scored on the cases that have all of it.
         convention: what empty structures score.
-        overlap: of neighbouring windows, a share of their size.
+        settings: overlap of windows, further scores, threads.
+        keep_in: a folder for the scores of finished cases, so that the same call continues where it was interrupted;
+            ``kept_scores.forget`` removes it when the document is written.
         progress: is told each case.
 
     Returns:
-        The document of ``metrics.json``: conventions, combinations, mean, cases.
+        The document of ``metrics.json``: conventions, combinations, mean, overall, worst, cases.
 
     Raises:
         DataError: no case to score, or the store has other modalities or labels than the model.
     """
-    progress = progress or Silent()
+    settings, progress = settings or Evaluation(), progress or Silent()
     _require_fit(model, store, cases)
-    rows: list[Row] = []
-    with stage(progress, "evaluate", len(cases)):
-        for case in cases:
-            rows += score_one(model, store, case, combinations, definition=convention.definition, overlap=overlap)
-            progress.advance(case)
-    return _document(rows, model, combinations, convention)
+    how = scoring(combinations, convention, settings)
+    kept = KeptScores(keep_in, model, store, how) if keep_in else None
+    found = _scored(model, store, cases, how, kept, progress)
+    what = Examined(
+        modalities=model.modalities,
+        combinations=combinations,
+        regions=store.description.scored_regions(),
+        convention=convention,
+        subjects={case: store.cases[case].subject for case in cases},
+        tolerance=settings.tolerance,
+    )
+    document = metrics_document([row for case in cases for row in found[case]], what)
+    return {**document, "trained_steps": model.step}
+
+
+def evaluate_shard(
+    model: TrainedModel,
+    store: Store,
+    cases: Sequence[str],
+    how: Scoring,
+    *,
+    shard: tuple[int, int],
+    keep_in: Path,
+    progress: Progress,
+) -> list[str]:
+    """Score part i of n of the cases and keep the scores in ``keep_in``; return the cases that still lack scores.
+
+    Raises:
+        DataError: as ``evaluate``.
+    """
+    _require_fit(model, store, cases)
+    kept = KeptScores(keep_in, model, store, how)
+    _scored(model, store, cases[shard[0] - 1 :: shard[1]], how, kept, progress)
+    return [case for case in cases if kept.read(case) is None]
+
+
+def scoring(combinations: Sequence[Combination], convention: Convention, settings: Evaluation) -> Scoring:
+    """Return how cases are scored under these settings."""
+    return Scoring(
+        combinations=combinations,
+        overlap=settings.overlap,
+        definition=convention.definition,
+        extras=settings.extras,
+        tolerance=settings.tolerance,
+        workers=settings.workers or usable_cores(),
+    )
 
 
 def part_of_split(store: Store, text: str, split: str | None) -> list[str]:
@@ -74,23 +129,87 @@ def part_of_split(store: Store, text: str, split: str | None) -> list[str]:
     return store.split(name or split).part(part)
 
 
-def metrics_folder(run: RunFolder, *, split: str, combinations: str, dataset: str | None) -> Path:
-    """Return where results go: the run, or a folder of their own in it where the question is not the usual one."""
-    if (split, combinations, dataset) == ("test", "all", None):
+def metrics_folder(
+    run: RunFolder, *, split: str, combinations: str, dataset: str | None, settings: Evaluation, usual: Evaluation
+) -> Path:
+    """Return where results go: the run, or a folder of their own in it where the question is not the usual one.
+
+    Args:
+        run: what is scored.
+        split: the part that is scored.
+        combinations: as they were asked for.
+        dataset: another store than that of the run.
+        settings: what is used now.
+        usual: what the run was made with.
+    """
+    changed = [
+        f"{key}-{'+'.join(value) if isinstance(value, tuple) else value}"
+        for key, _, value in differences(asdict(usual), asdict(settings))
+        if key not in SAME_NUMBERS
+    ]
+    if (split, combinations, dataset, changed) == ("test", "all", None, []):
         return run.path
-    parts = [split, combinations, *([Path(dataset).name] if dataset else [])]
-    return run.path / "evaluations" / re.sub(r"[^\w.+-]", "_", "-".join(parts))
+    parts = [split, combinations, *([Path(dataset).name] if dataset else []), *changed]
+    return run.path / "evaluations" / re.sub(r"[^\w.+-]+", "_", "-".join(parts))
 
 
-def write_metrics(folder: Path, document: dict[str, Any]) -> tuple[Path, Path]:
-    """Write ``metrics.json`` and ``metrics.csv`` (one line per case, combination and region) and return their paths."""
-    as_json, as_csv = folder / "metrics.json", folder / "metrics.csv"
+def write_metrics(folder: Path, document: dict[str, Any], *, latex: bool = False) -> tuple[Path, ...]:
+    """Write ``metrics.json``, ``metrics.csv`` (one line per case, combination and region) and perhaps ``metrics.tex``.
+
+    Returns:
+        The paths, in this order.
+    """
+    as_json, as_csv, as_tex = (folder / f"metrics.{ending}" for ending in ("json", "csv", "tex"))
     write_json(as_json, document)
-    frame = pandas.DataFrame(document["cases"]).rename(columns={"hd95": "hd95_mm"})
+    frame = pandas.DataFrame(document["cases"]).rename(columns=UNITS)
     frame["convention"] = document["conventions"]["name"]
     with replacing(as_csv) as temporary:
         frame.to_csv(temporary, index=False)
-    return as_json, as_csv
+    if not latex:
+        return as_json, as_csv
+    write_text(as_tex, as_latex(document))
+    return as_json, as_csv, as_tex
+
+
+def origin(model: TrainedModel, checkpoint: Path, store: Store, split: str, settings: Evaluation) -> dict[str, Any]:
+    """Return what the scores were made from: the model, the cases, the settings, the versions of everything."""
+    name, _, part = split.rpartition("/")
+    used = store.split(name or model.config.data.split)
+    return {
+        "model": {"checkpoint": checkpoint.name, "digest": model.digest, "seed": model.config.seed},
+        "split": {"name": used.name, "part": part, "digest": split_digest(used)},
+        "settings": {key: value for key, value in asdict(settings).items() if key not in SAME_NUMBERS},
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of everything that takes part in scores."""
+    packages = {name: version(name) for name in ("torch", "numpy", "scipy")}
+    return {"hga": __version__, "python": platform.python_version(), **packages}
+
+
+def _scored(
+    model: TrainedModel,
+    store: Store,
+    cases: Sequence[str],
+    how: Scoring,
+    kept: KeptScores | None,
+    progress: Progress,
+) -> dict[str, list[Row]]:
+    """Return the scores of each case: those that were kept, and the others now."""
+    earlier = {case: kept.read(case) for case in cases} if kept else {}
+    found = {case: rows for case, rows in earlier.items() if rows is not None}
+    if kept and found:
+        progress.say(f"{len(found)} of {len(cases)} cases were scored before with this model and these settings")
+    missing = [case for case in cases if case not in found]
+    with stage(progress, "evaluate", len(cases), len(found)):
+        for case, rows in score_cases(model, store, missing, how):
+            found[case] = rows
+            if kept:
+                kept.write(case, rows)
+            progress.advance(case)
+    return found
 
 
 def _require_fit(model: TrainedModel, store: Store, cases: Sequence[str]) -> None:
@@ -109,71 +228,3 @@ def _require_fit(model: TrainedModel, store: Store, cases: Sequence[str]) -> Non
             f"the model was trained with {model.preparation.clip}"
         )
         raise DataError(message, hint="preprocess with the same --set preprocess.clip=[low,high]")
-
-
-def _document(
-    rows: list[Row], model: TrainedModel, combinations: Sequence[Combination], convention: Convention
-) -> dict[str, Any]:
-    regions = [region.name for region in model.description.scored_regions()]
-    groups: dict[tuple[Combination, str], list[RegionScore]] = defaultdict(list)
-    for row in rows:
-        groups[row.combination, row.score.region].append(row.score)
-    table = {
-        combination_name(combination): {region: _summary(groups[combination, region], convention) for region in regions}
-        for combination in combinations
-    }
-    return {
-        "conventions": {
-            "name": convention.name,
-            "empty": convention.summary,
-            "hd95": f"{convention.definition}, mm",
-            "grid": "original",
-            "regions": {region.name: region.minimum_voxels for region in model.description.scored_regions()},
-        },
-        "modalities": list(model.modalities),
-        "trained_steps": model.step,
-        "combinations": table,
-        "mean": {
-            region: {key: _mean([table[name][region][key] for name in table]) for key in ("dice", "hd95")}
-            for region in regions
-        },
-        "worst": {region: _worst(table, region) for region in regions},
-        "cases": [_case_row(row, convention) for row in rows],
-    }
-
-
-def _summary(scores: list[RegionScore], convention: Convention) -> dict[str, Any]:
-    pairs = [apply(score, convention) for score in scores]
-    return {
-        "dice": _mean([dice for dice, _ in pairs]),
-        "hd95": _mean([hd95 for _, hd95 in pairs]),
-        "n": len(scores),
-        "n_with_structure": sum(score.reference_voxels > 0 for score in scores),
-        "misses": sum(score.miss for score in scores),
-        "false_alarms": sum(score.false_alarm for score in scores),
-    }
-
-
-def _case_row(row: Row, convention: Convention) -> dict[str, Any]:
-    dice, hd95 = apply(row.score, convention)
-    return {
-        "case": row.case,
-        "combination": combination_name(row.combination),
-        "region": row.score.region,
-        "dice": dice,
-        "hd95": hd95,
-        "predicted_voxels": row.score.predicted_voxels,
-        "reference_voxels": row.score.reference_voxels,
-        "raw_dice": row.score.dice,
-        "raw_hd95": row.score.hd95,
-    }
-
-
-def _worst(table: dict[str, Any], region: str) -> str | None:
-    known = [name for name in table if not math.isnan(table[name][region]["dice"])]
-    return min(known, key=lambda name: table[name][region]["dice"]) if known else None
-
-
-def _mean(values: list[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return float(np.mean(known)) if known else math.nan

@@ -1,87 +1,38 @@
 """From the scans of a patient, whichever there are, to a label map that lies on them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hga_cli.core.combinations import in_order
-from hga_cli.core.errors import DataError, Problem, ProblemsError, UsageError
+from hga_cli import __version__
+from hga_cli.core.combinations import Combination
+from hga_cli.core.errors import Problem, ProblemsError
 from hga_cli.core.progress import Progress, Silent, stage
-from hga_cli.data.description import CHANNELS
-from hga_cli.data.discovery import RawCase, discover, group
-from hga_cli.data.naming import role_of
+from hga_cli.data.discovery import RawCase
 from hga_cli.data.prepare import PreparedCase, prepare
-from hga_cli.engine.inference import TrainedModel, predict_combinations
-from hga_cli.imaging.volume import is_volume, stem, write_label_map
+from hga_cli.data.ranges import Looks, differences_from, foreground_share
+from hga_cli.engine.inference import TrainedModel, each_combination, predict_combinations
+from hga_cli.engine.uncertainty import disagreement, entropy
+from hga_cli.imaging.resample import resample_channels
+from hga_cli.imaging.volume import Volume, write_floats, write_label_map
+from hga_cli.workflows.outputs import Outputs, finished_before, require_own_places
+from hga_cli.workflows.records import How, Result, ingredients, voxel_digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """One predicted case."""
+class IncompleteError(ProblemsError):
+    """Some cases could not be predicted; ``results`` are those that were."""
 
-    case: str
-    modalities: dict[str, str]
-    """modality -> file that was used."""
-    output: Path
-    volumes_ml: dict[str, float]
-    """region -> millilitres."""
-    warnings: list[str]
-    skipped: bool = False
-    """The output was there before; nothing was computed."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for ``--json``."""
-        return {
-            "case": self.case,
-            "modalities": self.modalities,
-            "output": str(self.output),
-            "volumes_ml": self.volumes_ml,
-            "warnings": self.warnings,
-            "skipped": self.skipped,
-        }
-
-
-def find_inputs(inputs: Sequence[Path], model: TrainedModel, channels: Sequence[str] = ()) -> list[RawCase]:
-    """Sort what the user named into cases.
-
-    Args:
-        inputs: case folders, folders of cases, single files (those of one case are put together); with ``channels``:
-            4D files.
-        model: whose modalities are looked for.
-        channels: the modality of each volume of a 4D file.
-
-    Raises:
-        DataError: nothing usable was found.
-        ProblemsError: files that cannot be told apart.
-        UsageError: an unknown or repeated modality.
-    """
-    cases: list[RawCase] = []
-    problems: list[Problem] = []
-    single: list[Path] = []
-    for path in inputs:
-        if channels:
-            cases.append(_many_channels(path, model, channels))
-        elif path.is_dir():
-            found = discover(path, model.description, need_label=False)
-            cases, problems = cases + found.cases, problems + found.problems
-        else:
-            single.append(_usable_file(path, model))
-    found = group(single, model.description, need_label=False)
-    cases, problems = cases + found.cases, problems + found.problems
-    cases = [case for case in cases if case.images]
-    ids = [case.case for case in cases]
-    problems += [
-        Problem(case=case, file="", problem="two inputs have this id; their outputs would overwrite each other")
-        for case in sorted({case for case in ids if ids.count(case) > 1})
-    ]
-    if problems:
-        message = f"{len(problems)} problems with the input, nothing was predicted"
-        raise ProblemsError(message, problems)
-    return cases
+    def __init__(self, problems: Sequence[Problem], results: Sequence[Result]) -> None:
+        failed = len({problem.case for problem in problems})
+        written = "; the other cases are written" if results else ""
+        message = f"{failed} of {failed + len(results)} cases could not be predicted"
+        super().__init__(message, problems, hint=f"repair them and run again{written}")
+        self.results = tuple(results)
 
 
 def predict(
@@ -89,68 +40,143 @@ def predict(
     cases: Sequence[RawCase],
     output: Path,
     *,
-    overlap: float = 0.5,
-    align: bool = False,
+    how: How | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> list[Result]:
-    """Predict cases and write one label map each, on the grid of its first image.
+    """Predict cases and write a label map each, on the grid of its first image, with a record of how it was made.
+
+    A case is skipped, which is said, where its record tells of the same model, scans and settings.
 
     Args:
         model: what predicts.
         cases: from ``find_inputs``; labels, if any, are not read.
-        output: folder of the label maps, ``<case>.nii.gz``.
-        overlap: of neighbouring windows, a share of their size.
-        align: resample images on grids of their own onto that of the first one, instead of refusing the case.
-        overwrite: predict again what is there; otherwise it is skipped and said.
+        output: folder of ``<case>.nii.gz`` and ``<case>.json``.
+        how: windows, alignment, what else is written.
+        overwrite: replace what is there, whoever made it.
         progress: is told each case.
 
     Raises:
-        ProblemsError: some cases could not be predicted; the others are written.
+        IncompleteError: some cases could not be predicted; the others are written.
+        ProblemsError: label maps are there that were made from something else, or by somebody else.
+        UsageError: an output would overwrite a scan, or that of another case.
     """
-    progress = progress or Silent()
+    progress, how = progress or Silent(), how or How()
+    places = [Outputs.of(raw, output, how) for raw in cases]
+    require_own_places(cases, places)
+    finished = {} if overwrite else finished_before(model, cases, places, how)
     results: list[Result] = []
     problems: list[Problem] = []
     with stage(progress, "predict", len(cases)):
-        for raw in cases:
-            target = output / f"{raw.case}.nii.gz"
-            if target.exists() and not overwrite:
-                results.append(_skipped(model, raw, target))
-            else:
-                target.unlink(missing_ok=True)
-                try:
-                    results.append(_predict_one(model, raw, target, overlap=overlap, align=align))
-                except ProblemsError as error:
-                    problems += error.problems
+        for raw, files in zip(cases, places, strict=True):
+            try:
+                if raw.case not in finished:
+                    files.remove()
+                results.append(finished.get(raw.case) or _predict_one(model, raw, files, how))
+            except ProblemsError as error:
+                problems += error.problems
             progress.advance(raw.case)
     if problems:
-        failed = len({problem.case for problem in problems})
-        message = f"{failed} of {len(cases)} cases could not be predicted"
-        raise ProblemsError(
-            message, problems, hint="repair them and run again" + ("; the other cases are written" if results else "")
-        )
+        raise IncompleteError(problems, results)
     return results
 
 
-def _predict_one(model: TrainedModel, raw: RawCase, target: Path, *, overlap: float, align: bool) -> Result:
-    case = prepare(replace(raw, label=None), model.description, replace(model.preparation, align=align))
+def _predict_one(model: TrainedModel, raw: RawCase, files: Outputs, how: How) -> Result:
+    """Predict one case and write everything about it."""
+    case = prepare(replace(raw, label=None), model.description, replace(model.preparation, align=how.align))
     combination = case.combination(model.modalities)
-    probabilities = predict_combinations(
-        model,
-        {name: image.z for name, image in case.images.items()},
-        {name: image.statistics.background for name, image in case.images.items()},
-        [combination],
-        overlap=overlap,
-    )[combination]
+    images = {name: image.z for name, image in case.images.items()}
+    backgrounds = {name: image.statistics.background for name, image in case.images.items()}
+    probabilities = predict_combinations(model, images, backgrounds, [combination], **_windows(how))[combination]
+    extras = _probability_map(probabilities, case) if how.what.probabilities else {}
+    if how.what.uncertainty:
+        alone = [(name,) for name in combination]
+        each = each_combination(model, images, backgrounds, alone, **_windows(how))
+        extras |= {
+            "entropy": _on_file(entropy(probabilities)[None], case)[..., 0],
+            "disagreement": _on_file(disagreement(found for _, found in each)[None], case)[..., 0],
+        }
     classes = case.trail.to_file(case.trail.uncrop(case.trail.labels_in_box(probabilities)))
-    write_label_map(target, _values(classes, model), case.like)
-    return Result(
+    labels = _values(classes, model)
+    result = Result(
         case=raw.case,
         modalities={name: str(raw.images[name]) for name in combination},
-        output=target,
+        made_from=ingredients(model, {name: case.sources[name][1] for name in raw.images}, how),
+        outputs=files.names,
+        output=files.labels,
+        voxels=voxel_digest(labels),
         volumes_ml=_volumes(classes, case, model),
-        warnings=case.warnings,
+        warnings=[*case.warnings, *_same_images(raw, case), *_unlike_training(model, case, images, backgrounds)],
+        expected=expected_of(model, combination),
+        date=datetime.now().astimezone().isoformat(timespec="seconds"),
+        hga=__version__,
     )
+    _write(files, result, labels, extras, case.like)
+    return result
+
+
+def _windows(how: How) -> dict[str, Any]:
+    return {"overlap": how.overlap, "blending": how.what.blending, "flips": how.what.flips}
+
+
+def _probability_map(probabilities: NDArray[np.float32], case: PreparedCase) -> dict[str, NDArray[np.float32]]:
+    """Return the probabilities (*shape, K) on the grid of the file; outside of the crop box it is background."""
+    values = _on_file(probabilities, case)
+    values[..., 0] = 1 - values[..., 1:].sum(-1)
+    return {"probabilities": values}
+
+
+def _write(
+    files: Outputs, result: Result, labels: NDArray[np.int16], extras: Mapping[str, NDArray[np.float32]], like: Volume
+) -> None:
+    """Write all or nothing; the label map comes last, so that where it is, all is."""
+    try:
+        result.write_record(files.record)
+        for what, values in extras.items():
+            write_floats(files.folder / files.names[what], values, like)
+        write_label_map(files.labels, labels, like)
+    except BaseException:
+        files.remove()
+        raise
+
+
+def expected_of(model: TrainedModel, combination: Combination) -> dict[str, Any] | None:
+    """Return the Dice that was measured for a combination, on what, and the modality that would help most."""
+    dice = model.expected and model.expected.of(combination)
+    if not model.expected or not dice:
+        return None
+    addition = model.expected.best_addition(combination, model.modalities)
+    return {"measured_on": model.expected.measured_on, "dice": dice, "adding": addition and asdict(addition)}
+
+
+def _on_file(channels: NDArray[np.float32], case: PreparedCase) -> NDArray[np.float32]:
+    """Bring (C, *grid) values to the grid of the file, (*shape, C); 0 outside of the crop box."""
+    trail = case.trail
+    inside = resample_channels(channels, trail.box_shape)
+    return np.stack([trail.to_file(trail.uncrop(one)) for one in inside], -1)
+
+
+def _same_images(raw: RawCase, case: PreparedCase) -> list[str]:
+    """Return what should be said of files that are given for more than one modality (case P05)."""
+    if raw.channels:
+        return []
+    names: dict[str, list[str]] = {}
+    for name in raw.images:
+        names.setdefault(case.sources[name][1], []).append(name)
+    return [f"{' and '.join(same)} are the same image" for same in names.values() if len(same) > 1]
+
+
+def _unlike_training(
+    model: TrainedModel,
+    case: PreparedCase,
+    images: Mapping[str, NDArray[np.float32]],
+    backgrounds: Mapping[str, float],
+) -> list[str]:
+    if model.seen is None:
+        return []
+    first = next(iter(images))
+    share = foreground_share(images[first], backgrounds[first])
+    return differences_from(model.seen, Looks.of(case.trail), share)
 
 
 def _values(classes: NDArray[np.uint8], model: TrainedModel) -> NDArray[np.int16]:
@@ -165,45 +191,3 @@ def _volumes(classes: NDArray[np.uint8], case: PreparedCase, model: TrainedModel
         region.name: round(float(region.prediction_mask(classes).sum()) * voxel_ml, 3)
         for region in model.description.scored_regions()
     }
-
-
-def _skipped(model: TrainedModel, raw: RawCase, target: Path) -> Result:
-    return Result(
-        case=raw.case,
-        modalities={name: str(raw.images[name]) for name in raw.combination(model.modalities)},
-        output=target,
-        volumes_ml={},
-        warnings=[],
-        skipped=True,
-    )
-
-
-def _usable_file(path: Path, model: TrainedModel) -> Path:
-    if not path.exists():
-        message = f"no file or folder '{path}'"
-        raise DataError(message)
-    if not is_volume(path):
-        message = f"'{path}' is not a NIfTI file (.nii or .nii.gz)"
-        raise DataError(message, hint="give a NIfTI file, a case folder or a folder of cases")
-    if role_of(path, model.description) not in (*model.modalities, CHANNELS):
-        known = ", ".join(f"x_{model.description.files[name][0]}.nii.gz" for name in model.modalities)
-        message = f"the name of '{path.name}' does not say which modality it is"
-        raise DataError(message, hint=f"names should end like {known}; for a 4D file add --modalities")
-    return path
-
-
-def _many_channels(path: Path, model: TrainedModel, channels: Sequence[str]) -> RawCase:
-    if len(set(channels)) != len(channels) or not set(channels) <= set(model.modalities):
-        message = f"--modalities {','.join(channels)}: expected different ones of {', '.join(model.modalities)}"
-        raise UsageError(message, hint="in the order of the volumes of the 4D file")
-    if not path.is_file():
-        message = f"no file '{path}'"
-        raise DataError(message, hint="--modalities goes with 4D files")
-    name = stem(path)
-    return RawCase(
-        case=name,
-        subject=name,
-        images=dict.fromkeys(in_order(channels, model.modalities), path),
-        label=None,
-        channels=tuple(channels),
-    )

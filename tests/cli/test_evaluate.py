@@ -34,9 +34,9 @@ def nothing_found(monkeypatch):
         shape = next(iter(images.values())).shape
         probabilities = np.zeros((model.description.classes, *shape), np.float32)
         probabilities[0] = 1
-        return dict.fromkeys(combinations, probabilities)
+        return dict.fromkeys(combinations, probabilities).items()
 
-    monkeypatch.setattr("hga_cli.workflows.evaluate.predict_combinations", background)
+    monkeypatch.setattr("hga_cli.engine.scoring.each_combination", background)
 
 
 @pytest.fixture(scope="module")

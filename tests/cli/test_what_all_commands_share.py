@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["preprocess", "split", "make-imbalance", "train", "evaluate", "predict"]
+COMMANDS = ["preprocess", "split", "make-imbalance", "train", "evaluate", "predict", "export"]
 KEYS = {
     "preprocess": {"cases", "written", "unchanged", "problems"},
     "split": {"name", "train", "val", "test"},
@@ -14,6 +14,7 @@ KEYS = {
     "train": {"run", "epochs", "best", "checkpoint"},
     "evaluate": {"conventions", "combinations", "mean", "cases"},
     "predict": {"results"},
+    "export": {"run", "file", "digest", "expected"},
 }
 
 
@@ -36,6 +37,7 @@ def sound(tiny):
             "-o",
             tiny.top / "masks",
         ],
+        "export": ["export", "start", tiny.top / "model.hga", *tiny.runs],
     }
 
 
@@ -50,12 +52,13 @@ def wrong(tiny):
         "train": ["train", *nowhere, *tiny.runs],
         "evaluate": ["evaluate", "--runs-dir", tiny.top / "nowhere"],
         "predict": ["predict", tiny.top / "raw", "--runs-dir", tiny.top / "nowhere"],
+        "export": ["export", "start", tiny.top / "model.hga", "--runs-dir", tiny.top / "nowhere"],
     }
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 class TestEachCommand:
-    """The same for all six."""
+    """The same for all that make something."""
 
     def test_one_document_without_nan(self, hga, sound, command):
         def refuse(constant):
@@ -131,7 +134,7 @@ class TestEachCommand:
     def test_settings_file(self, hga, sound, tiny, command):
         (tiny.top / "mine.toml").write_text("[evaluation]\noverlap = 0.25\n")
         told = hga(*sound[command], "-c", tiny.top / "mine.toml", "-v").err
-        assert ("overlap=0.25" in told) == (command in ("train", "evaluate", "predict"))
+        assert ("overlap=0.25" in told) == (command in ("train", "evaluate", "predict", "export"))
         (tiny.top / "mine.toml").write_text("[evaluation]\noverlap = 25\n")
         hga.refuses(*sound[command], "-c", tiny.top / "mine.toml", code=4, says="evaluation.overlap")
 
@@ -152,7 +155,7 @@ def test_no_command_shows_the_help(hga):
     assert all(command in outcome.out + outcome.err for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["preprocess", "split", "make-imbalance", "predict"])
+@pytest.mark.parametrize("command", ["preprocess", "split", "make-imbalance", "predict", "export"])
 def test_required_arguments(hga, command):
     assert hga(command, code=2).out == ""
 

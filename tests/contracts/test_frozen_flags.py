@@ -25,13 +25,26 @@ FROZEN = {
     "evaluate": {
         "run_name",
         *("--dataset", "--split", "--combinations", "--convention", "--gpu", "--device", "--output", "-o"),
+        *("--predictions", "--references", "--compare", "--shard"),
         *("--data-dir", "--runs-dir"),
     },
     "predict": {
         "inputs",
-        *("--output", "-o", "--run", "--modalities", "--align", "--gpu", "--device", "--overwrite"),
+        *(
+            "--output",
+            "-o",
+            "--run",
+            "--model",
+            "--image",
+            "--modalities",
+            "--align",
+            "--gpu",
+            "--device",
+            "--overwrite",
+        ),
         *("--runs-dir",),
     },
+    "export": {"run_name", "target", "--overwrite", "--runs-dir"},
     "info": {"what", "name", "--describe", "--data-dir", "--runs-dir"},
 }
 ENVIRONMENT = {"--data-dir": "HGA_DATA", "--runs-dir": "HGA_RUNS"}

@@ -112,9 +112,10 @@ def test_settings_become_arguments():
         ({"heads": "two"}, "option 'heads' of backbone 'mmformer' should be of type int, found 'two'", "8"),
         ({"heads": True}, "should be of type int, found True", "8"),
         ({"heads": 3}, "8 channels of a token of backbone 'mmformer' cannot be shared out among 3 heads", "divisor"),
+        ({"depth": 0}, "option 'depth' of backbone 'mmformer' should be at least 1, found 0", "1 or more"),
         ({"levels": 1}, "backbone 'mmformer' needs at least 2 levels, found 1", "levels = 2"),
     ],
-    ids=["misspelt", "width", "patch", "type", "bool", "heads", "levels"],
+    ids=["misspelt", "width", "patch", "type", "bool", "heads", "depth", "levels"],
 )
 def test_errors_name_the_option(options, message, hint):
     config = resolve(
@@ -129,3 +130,15 @@ def test_errors_name_the_option(options, message, hint):
         build_network(config, MODALITIES, 3)
     assert message in caught.value.message
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["m2ftrans", "mmformer", "rfnet"])
+def test_blocks_computed_again_give_the_same_step(name):
+    """Dropout too: it is drawn from the same random numbers."""
+    one = batch(name, 1, ("flair", "t2"))
+    plain, again = training(name), training(name, optim__recompute=True)
+    assert again.learn(one) == pytest.approx(plain.learn(one), rel=1e-5)
+    for left, right in zip(plain.model.parameters(), again.model.parameters(), strict=True):
+        assert (left.grad is None) == (right.grad is None)
+        if left.grad is not None:
+            torch.testing.assert_close(left.grad, right.grad, rtol=1e-3, atol=1e-4)

@@ -192,6 +192,18 @@ def test_alone_is_fused_from_one(name, problem):
         assert_same(students[modality], model.fuse({modality: features[modality]}, (modality,)))
 
 
+@pytest.mark.parametrize("name", sorted(SEPARATE))
+@pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
+def test_groups_in_one_pass_are_each_on_its_own(name, problem):
+    """What a GPU does with students."""
+    model = network(name, problem)
+    features = model.encode(draw(model.modalities, patch(name, problem[0])))
+    first, second, third, *_ = model.modalities
+    for groups in ([(first, second), (second, third), (third, first)], [(third,), (first,)]):
+        for group, prediction in zip(groups, model.fuse_groups(features, groups), strict=True):
+            assert_same(prediction, model.fuse(features, group))
+
+
 @every_pair
 @pytest.mark.parametrize("space", [(33, 47, 29), (64, 40, 1), (21, 16, 18)], ids=str)
 def test_every_size_comes_out_as_it_went_in(name, problem, space):
@@ -266,6 +278,17 @@ def test_weights_can_be_saved_and_loaded(name, problem):
     expected = model.fuse(model.encode(features), model.modalities)
     assert not torch.allclose(before, expected.logits)
     assert torch.equal(fresh.fuse(fresh.encode(features), model.modalities).logits, expected.logits)
+
+
+@every_pair
+def test_the_layout_in_memory_does_not_matter(name, problem):
+    model = network(name, problem)
+    layout = torch.channels_last_3d if problem[0] == 3 else torch.channels_last
+    images = draw(model.modalities, patch(name, problem[0]))
+    expected = model.fuse(model.encode(images), model.modalities)
+    model.to(memory_format=layout)
+    turned = {modality: image.contiguous(memory_format=layout) for modality, image in images.items()}
+    assert_same(model.fuse(model.encode(turned), model.modalities), expected)
 
 
 @every_backbone

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from hga_cli.engine.inference import load_model
-from hga_cli.workflows.predict import find_inputs, predict
+from hga_cli.workflows.inputs import find_inputs
+from hga_cli.workflows.predict import predict
 
 CODES = ["".join(codes) for axes in permutations(("LR", "PA", "IS")) for codes in product(*axes)]
 SHAPES = [(7, 9, 5), (1, 1, 4), (6, 1, 1), (64, 3, 1), (20, 24, 28), (33, 47, 29), (16, 16, 16), (17, 16, 15)]
@@ -33,7 +34,7 @@ def threshold(monkeypatch):
     """The function that makes ``predict`` say "oedema" (value 2) wherever one modality is above a z-score."""
 
     def use(modality, above=0.0):
-        def one_hot(model, images, backgrounds, combinations, *, overlap):
+        def one_hot(model, images, backgrounds, combinations, **windows):
             bright = images[modality] > above
             probabilities = np.zeros((model.description.classes, *bright.shape), np.float32)
             probabilities[0], probabilities[2] = ~bright, bright
@@ -180,7 +181,8 @@ def test_resampling_does_not_shift(model, threshold, affine, volume, tmp_path, c
     tissue = voxels[voxels > 0]
     threshold("flair", above=((DARK + BRIGHT) / 2 - tissue.mean()) / tissue.std())
     path = volume(tmp_path / "x_flair.nii.gz", voxels, affine(codes, (1.0, 1.0, 1.5), shape))
-    made = np.asarray(predicted(replace(model, spacing=spacing), path, tmp_path / "masks").dataobj) == 2
+    resampling = replace(model, preparation=replace(model.preparation, spacing=spacing))
+    made = np.asarray(predicted(resampling, path, tmp_path / "masks").dataobj) == 2
     assert 2 * (made & egg).sum() / (made.sum() + egg.sum()) > 0.9
     shift = np.argwhere(made).mean(0) - np.argwhere(egg).mean(0)
     assert np.abs(shift).max() < 0.3

@@ -21,7 +21,7 @@ STRANGE_IDS = ["p1", "p1-2", "case_1", "case_2", "case_10", "0123", "nan"]
 def model(tiny_folder):
     """A model that works on the grid of each case."""
     loaded = load_model(tiny_folder / "runs" / "start" / "checkpoints" / "last.safetensors", torch.device("cpu"))
-    return replace(loaded, spacing=None)
+    return replace(loaded, preparation=replace(loaded.preparation, spacing=None))
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def make_perfect(monkeypatch, store):
         (case,) = {case_of[image.tobytes()] for image in images.values()}
         calls.append((case, tuple(images), list(combinations)))
         probabilities = np.eye(model.description.classes, dtype=np.float32)[store.label(case)]
-        return dict.fromkeys(combinations, np.moveaxis(probabilities, -1, 0))
+        return dict.fromkeys(combinations, np.moveaxis(probabilities, -1, 0)).items()
 
-    monkeypatch.setattr("hga_cli.workflows.evaluate.predict_combinations", one_hot)
+    monkeypatch.setattr("hga_cli.engine.scoring.each_combination", one_hot)
     return calls
 
 

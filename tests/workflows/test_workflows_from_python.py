@@ -14,9 +14,10 @@ from hga_cli.data.store import Store
 from hga_cli.engine.inference import load_model
 from hga_cli.metrics.conventions import CONVENTIONS
 from hga_cli.workflows.evaluate import evaluate, part_of_split, write_metrics
+from hga_cli.workflows.inputs import find_inputs
 from hga_cli.workflows.make_imbalance import make_imbalance
 from hga_cli.workflows.plan import plan
-from hga_cli.workflows.predict import find_inputs, predict
+from hga_cli.workflows.predict import predict
 from hga_cli.workflows.preprocess import preprocess
 from hga_cli.workflows.split import split
 from hga_cli.workflows.train import train

@@ -1,0 +1,84 @@
+"""``hga evaluate --predictions DIR --references DIR``: no run, no store, no model."""
+
+import json
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def masks(sample_data, tmp_path):
+    """Two folders with the labels of three sample cases; the prediction of the last one is that of another."""
+    cases = ["Phantom-00001-000", "Phantom-00002-000", "Phantom-00003-000"]
+    for folder in ("masks", "labels"):
+        (tmp_path / folder).mkdir()
+        for case in cases:
+            shutil.copy(sample_data / case / f"{case}-seg.nii.gz", tmp_path / folder / f"{case}-seg.nii.gz")
+    return tmp_path / "masks", tmp_path / "labels"
+
+
+def folders(masks, *more):
+    return ["evaluate", "--predictions", masks[0], "--references", masks[1], *more]
+
+
+def test_scores_copies(hga, masks, tmp_path):
+    arguments = ["--dataset", "brats", "--convention", "brats", "-o", tmp_path / "out"]
+    outcome = hga(*folders(masks, *arguments))
+    (mean,) = [line.split() for line in outcome.out.splitlines() if line.split()[:1] == ["mean"]]
+    assert mean[1:4] == ["100.0"] * 3
+    for text in ["Convention 'brats'", "ETpp (predictions under 500 voxels count as none)", "HD95 (pooled, mm)"]:
+        assert text in outcome.out
+    document = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert {row["case"] for row in document["cases"]} == {f"Phantom-0000{number}-000" for number in (1, 2, 3)}
+    assert {row["combination"] for row in document["cases"]} == {None}
+    assert document["mean"]["WT"] == {"dice": 1.0, "hd95": 0.0}
+    assert set(document["versions"]) == {"hga", "python", "torch", "numpy", "scipy"}
+
+
+def test_values_are_regions_without_dataset(hga, masks, tmp_path):
+    outcome = hga(*folders(masks, "-o", tmp_path / "out", "--json"))
+    assert "each value is a region of its own: 1, 2, 4" in outcome.err
+    assert list(outcome.document["mean"]) == ["1", "2", "4"]
+
+
+def test_table_of_problems(hga, masks, tmp_path):
+    (masks[0] / "Phantom-00002-000-seg.nii.gz").rename(masks[0] / "Phantom-2-seg.nii.gz")
+    arguments = folders(masks, "--dataset", "brats", "-o", tmp_path / "out")
+    told = hga.refuses(*arguments, code=3, says=["2 masks have no partner", "no reference of this case"])
+    assert "Phantom-2 " in told
+    assert not (tmp_path / "out").exists()
+    outcome = hga(*arguments, "--set", "evaluation.unpaired=skip", "--json")
+    assert "left out for want of a partner: Phantom-00002-000, Phantom-2" in outcome.err
+    assert len(outcome.document["unpaired"]) == 2
+
+
+def test_latex(hga, masks, tmp_path):
+    outcome = hga(*folders(masks, "--dataset", "brats", "-o", tmp_path, "--set", "evaluation.latex=true"))
+    assert "metrics.tex" in outcome.out
+    lines = (tmp_path / "metrics.tex").read_text().splitlines()
+    assert r"masks & 100.0 & 100.0 & 100.0" in "\n".join(lines)
+    (caption,) = [line for line in lines if line.startswith(r"\caption")]
+    assert "Convention 'hga'" in caption
+    assert r"Dice in \%" in caption
+    rows = [line for line in lines if line.endswith(r"\\")]
+    assert {line.count("&") for line in rows} == {8}
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--references"], "--references needs --predictions"),
+        (["--predictions"], "--predictions needs --references"),
+        (["--predictions", "--references", "some-run"], "RUN has no meaning"),
+        (["--predictions", "--references", "--compare=other"], "--compare has no meaning"),
+        (["--predictions", "--references", "--shard=1/2"], "--shard has no meaning"),
+        (["--predictions", "--references", "--split=val"], "--split has no meaning"),
+        (["--predictions", "--references", "--combinations=t2"], "--combinations has no meaning"),
+        (["--compare=other", "--shard=1/2"], "--shard has no meaning"),
+        (["--compare=other", "--device=cpu"], "--device has no meaning"),
+    ],
+)
+def test_contradictions(hga, masks, more, says):
+    places = {"--predictions": masks[0], "--references": masks[1]}
+    words = [part for word in more for part in ([word, places[word]] if word in places else [word])]
+    hga.refuses("evaluate", *words, code=2, says=says)
