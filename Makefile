@@ -29,8 +29,10 @@ check: setup  ## formatting, lint, types, layers
 test: check  ## set up, check and run all tests
 	$(BIN)/pytest
 
-bench: setup  ## measure speed and size of the data part against the usual way (by hand; about 1 minute)
+bench: setup  ## measure speed, size and memory against the usual way (by hand; about 10 minutes)
 	$(BIN)/python tests/bench/bench_data.py
+	$(BIN)/python tests/bench/bench_metrics.py
+	$(BIN)/python tests/bench/bench_training.py
 
 demo: export HGA_DATA := demo/data
 demo: export HGA_RUNS := demo/runs

@@ -140,7 +140,7 @@ def new_run(runs_dir: Path, name: str, *, overwrite: bool) -> RunFolder:
         DataError: the folder exists and is not empty (with ``overwrite``: and is no run, or one that still trains).
     """
     run = RunFolder(runs_dir / _plain(name))
-    if run.path.is_file() or (run.path.exists() and any(run.path.iterdir())):
+    if run.path.is_file() or (run.path.exists() and _has_contents(run.path)):
         if not overwrite:
             message = f"run '{name}' exists in '{runs_dir}'"
             raise DataError(
@@ -178,6 +178,11 @@ def find_run(runs_dir: Path, name: str | None, *, finished: bool) -> RunFolder:
         message = f"no {what} in '{runs_dir}'"
         raise DataError(message, hint="make one with 'hga train', or name its folder with --runs-dir")
     return max(usable, key=lambda run: run.about()["changed"])
+
+
+def _has_contents(folder: Path) -> bool:
+    """Tell whether something is in a folder beyond what a training leaves that failed before its first step."""
+    return any(path.name not in (".lock", "config.toml") for path in folder.iterdir())
 
 
 def fresh_name(runs_dir: Path, start: str) -> str:

@@ -1,7 +1,6 @@
 """Modality dropout: which part of what a case has is seen in which step."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 import numpy as np
 
@@ -33,7 +32,7 @@ class DropoutSampler:
         self._subsets = {case: all_combinations(available[case]) for case in sorted(available)}
         self._modalities, self._batch, self._order, self._seed = modalities, batch, order, seed
         self._starts = [0]
-        self._pass = lru_cache(maxsize=2)(self._drawn)
+        self._latest: tuple[int, CaseSampler] | None = None
         self.default_iterations = -(-len(available) // batch)
 
     def draw(self, step: int) -> Draw:
@@ -43,6 +42,11 @@ class DropoutSampler:
         number = int(np.searchsorted(self._starts, step, side="right")) - 1
         one_pass = self._pass(number)
         return one_pass.draw(number * one_pass.default_iterations + step - self._starts[number])
+
+    def _pass(self, number: int) -> CaseSampler:
+        if self._latest is None or self._latest[0] != number:
+            self._latest = number, self._drawn(number)
+        return self._latest[1]
 
     def _drawn(self, number: int) -> CaseSampler:
         """Return the sampler of a pass: in it, a case has what was drawn for it."""

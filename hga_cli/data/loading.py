@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from hga_cli.core.combinations import Combination
-from hga_cli.core.errors import HgaError
+from hga_cli.core.errors import HgaError, SetupError
 from hga_cli.core.settings import Augmentation, Data
 from hga_cli.data.augmentation import apply_to_images, apply_to_label, draw_change
 from hga_cli.data.imbalance import item_of
@@ -179,6 +179,11 @@ def load(patches: Patches, first: int, last: int, *, workers: int) -> Generator[
             if isinstance(outcome, HgaError):
                 raise outcome
             yield outcome
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        message = f"a process that reads ahead died: {str(error).splitlines()[0]}"
+        raise SetupError(message, hint="perhaps for want of memory; --set data.workers=0 reads without them") from None
     finally:
         if workers:
             outcomes._shutdown_workers()  # they ignore SIGTERM, so that nothing else would end them

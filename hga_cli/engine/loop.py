@@ -56,6 +56,8 @@ def fit(
     with stage(progress, "train", scheme.steps, training.step), _stop_requests() as requests, closing(batches):
         is_over = examination is not None and examination.is_over(training.contest)
         goes_on = not is_over and _examine(training, run, about, progress, examination, requests)
+        if training.contest.epoch == training.epoch > 0:
+            save(run, training, about)
         while goes_on and (batch := next(batches, None)) is not None:
             loss = training.learn(batch)
             progress.advance(f"epoch {training.epoch}/{scheme.config.optim.epochs}  loss {loss:.3f}")

@@ -93,6 +93,7 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Ranks(rank=distributed.get_rank(), count=distributed.get_world_size())
+        distributed.barrier()
     finally:
         distributed.destroy_process_group()
 
@@ -104,6 +105,7 @@ def is_rank() -> bool:
 
 def start_ranks(count: int, arguments: Sequence[str]) -> int:
     """Start this program ``count`` times on this machine, as ``torchrun`` does, and return its exit code."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -112,6 +114,8 @@ def start_ranks(count: int, arguments: Sequence[str]) -> int:
     )
     try:
         elastic_launch(config, sys.executable)("-m", "hga_cli", *arguments)
+    except SignalException:
+        raise KeyboardInterrupt from None
     except ChildFailedError as error:
         _, failure = error.get_first_failure()
         return int(failure.exitcode)

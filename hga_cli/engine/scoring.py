@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from hga_cli.core.combinations import Combination
+from hga_cli.core.combinations import Combination, combination_name
+from hga_cli.core.errors import ConfigError
 from hga_cli.core.processes import usable_cores
 from hga_cli.data.reading import CaseReader
 from hga_cli.data.store import Store
@@ -85,11 +86,13 @@ def predict_stored(
     model: TrainedModel, store: Store, case: str, combinations: Sequence[Combination], *, overlap: float
 ) -> dict[Combination, NDArray[np.uint8]]:
     """Return class indices (D, H, W) of the whole canonical volume for each combination the case has."""
-    trail = store.trail(case)
-    return {
-        combination: trail.uncrop(trail.labels_in_box(probabilities))
-        for combination, probabilities in _probabilities(model, store, case, combinations, overlap=overlap)
-    }
+    trail, found = store.trail(case), {}
+    for combination, probabilities in _probabilities(model, store, case, combinations, overlap=overlap):
+        if not np.isfinite(probabilities).all():
+            message = f"the network gives no numbers for {combination_name(combination)} of case '{case}'"
+            raise ConfigError(message, hint="its weights have grown beyond all bounds; try a lower optim.learning_rate")
+        found[combination] = trail.uncrop(trail.labels_in_box(probabilities))
+    return found
 
 
 def _probabilities(

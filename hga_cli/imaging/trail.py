@@ -36,9 +36,7 @@ class Trail:
     """Shape after resampling (equal to the box where nothing was resampled)."""
 
     @classmethod
-    def along(
-        cls, shape: Sequence[int], affine: NDArray[Any], box: Box, spacing: Triple | None
-    ) -> Self:
+    def along(cls, shape: Sequence[int], affine: NDArray[Any], box: Box, spacing: Triple | None) -> Self:
         """Build the trail of a file (``shape``, ``affine``), a crop box and a wanted spacing in mm (None: keep)."""
         size = tuple(stop - start for start, stop in zip(*box, strict=True))
         return cls(

@@ -59,6 +59,9 @@ def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None
     if len(config.data.patch) != config.network.dims:
         message = f"data.patch has {len(config.data.patch)} numbers but network.dims is {config.network.dims}"
         raise ConfigError(message, hint="give one number for each dimension")
+    if ranks is not None and config.data.batch < ranks.count:
+        message = f"{ranks.count} processes share a batch of {config.data.batch}: some would never have a case"
+        raise ConfigError(message, hint=f"--set data.batch={ranks.count}, or fewer of them")
     BACKBONES.check(config.network.backbone)
     BALANCERS.check(config.optim.balancer)
     OUTER_UPDATES.check(config.method.outer.kind)

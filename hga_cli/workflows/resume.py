@@ -1,9 +1,11 @@
 """Continuing a training exactly where it stopped, or refusing to."""
 
+import shutil
 from typing import Any
 
 import torch
 
+from hga_cli.core.atomic import replacing
 from hga_cli.core.config import build, differences, dump
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.progress import Progress
@@ -14,7 +16,7 @@ from hga_cli.engine.optimiser import learning_rate
 from hga_cli.engine.training import Training
 from hga_cli.workflows.plan import Plan
 
-SECTIONS_OF_TRAINING = ("seed", "data", "augmentation", "network", "method", "optim")
+SECTIONS_OF_TRAINING = ("seed", "data", "augmentation", "network", "method", "optim", "validation")
 FREE_ON_RESUME = ("data.workers",)
 
 
@@ -24,7 +26,7 @@ def continue_run(training: Training, plan: Plan, run: RunFolder, progress: Progr
     Raises:
         ConfigError: settings or data differ from those of the run, or no checkpoint can be read.
     """
-    tensors, about = _newest(run, progress)
+    tensors, about = _newest(run, progress, is_first=plan.ranks.is_first)
     old = build(about["config"])
     changed = [
         (key, before, now)
@@ -44,15 +46,22 @@ def continue_run(training: Training, plan: Plan, run: RunFolder, progress: Progr
     run.rewind_journal(training.epoch)
 
 
-def _newest(run: RunFolder, progress: Progress) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read the newest checkpoint, or the one before where that is damaged, which is said (case T03)."""
+def _newest(run: RunFolder, progress: Progress, *, is_first: bool) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read the newest checkpoint, or the one before where that is damaged, which is said (case T03).
+
+    The whole one then takes the place of the damaged one, or the next save would make two damaged ones of them.
+    """
     try:
         return load_checkpoint(run.last)
     except ConfigError as error:
         if not run.last.exists() or not run.previous.exists():
             raise
         progress.warn(f"{error.message}; continuing from the one before, '{run.previous}'")
-        return load_checkpoint(run.previous)
+        found = load_checkpoint(run.previous)
+        if is_first:
+            with replacing(run.last) as temporary:
+                shutil.copyfile(run.previous, temporary)
+        return found
 
 
 def _jump(old: Optim, new: Optim, step: int, iterations: int | None) -> str:

@@ -54,13 +54,13 @@ def dry_run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
     patches = Patches(
         plan.store, plan.sampler, config.data, config.augmentation, seed=config.seed, by_slice=plan.by_slice
     )
-    steps = list(_steps(plan))
+    steps = list(_steps(plan)) if config.optim.epochs else []
     trials = []
     with stage(progress, "trial", len(steps)):
         for step in steps:
             trials.append(_try(training, patches, step))
             progress.advance(trials[-1].combination)
-    mean = sum(max(one.step_s, one.reading_s / max(1, config.data.workers)) for one in trials) / len(trials)
+    mean = sum(max(one.step_s, one.reading_s / max(1, config.data.workers)) for one in trials) / max(1, len(trials))
     return {
         "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
         "steps": training.scheme.steps,
@@ -78,7 +78,7 @@ def dry_run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
 def _steps(plan: Plan) -> Iterator[int]:
     """Yield the first step with each number of modalities, from few to many."""
     first: dict[int, int] = {}
-    for step in range(CYCLES * 2 ** len(plan.store.modalities)):
+    for step in range(max(CYCLES * 2 ** len(plan.store.modalities), plan.sampler.default_iterations)):
         first.setdefault(len(plan.sampler.draw(step).combination), step)
     yield from (first[size] for size in sorted(first))
 
@@ -90,6 +90,7 @@ def _try(training: Training, patches: Patches, step: int) -> Trial:
     times, loss = [], 0.0
     for _ in range(REPEATS):
         started = time.perf_counter()
+        training.step = 0
         loss = _learn(training, batch)
         times.append(time.perf_counter() - started)
     return Trial(

@@ -1,4 +1,4 @@
-"""One rank of a training, started by a test: ``python _ranks.py STORE RUN METHOD SETTINGS [--resume|--stop-after N]``."""
+"""One rank of a training, started by a test: ``_ranks.py STORE RUN METHOD SETTINGS [--resume|--stop-after N]``."""
 
 import json
 import os
