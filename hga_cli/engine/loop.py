@@ -54,9 +54,10 @@ def fit(
     workers = workers_that_fit(scheme.config.data, len(scheme.modalities), AHEAD, progress)
     batches = load(patches, training.step, scheme.steps, workers=workers)
     with stage(progress, "train", scheme.steps, training.step), _stop_requests() as requests, closing(batches):
+        validated = training.contest.epoch
         is_over = examination is not None and examination.is_over(training.contest)
         goes_on = not is_over and _examine(training, run, about, progress, examination, requests)
-        if training.contest.epoch == training.epoch > 0:
+        if training.contest.epoch > validated:
             save(run, training, about)
         while goes_on and (batch := next(batches, None)) is not None:
             loss = training.learn(batch)

@@ -132,7 +132,7 @@ class TestFolds:
     def test_all_or_none(self, hga, tiny):
         hga(*split(tiny, "--name", "fold-3", "--seed", 4))
         before = tiny.index_bytes()
-        says = ["already has other splits called fold-3", "--name"]
+        says = ["already has another 'fold-3'", "--name"]
         hga.refuses(*split(tiny, "--folds", 5), code=3, says=says)
         assert tiny.index_bytes() == before
 

@@ -25,7 +25,7 @@ def sound(tiny):
     return {
         "preprocess": ["preprocess", tiny.top / "raw", *dataset, "--workers", 1],
         "split": ["split", *dataset, "--name", "another"],
-        "make-imbalance": ["make-imbalance", *dataset, "--rates", "mr2468"],
+        "make-imbalance": ["make-imbalance", *dataset, "--rates", "mr2468", "--rule", "bernoulli"],
         "train": tiny.training("--run", "new", "--epochs", 0),
         "evaluate": ["evaluate", *tiny.runs, "--device", "cpu"],
         "predict": [
