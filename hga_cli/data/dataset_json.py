@@ -45,14 +45,21 @@ def read_dataset_json(raw: Path | None, source: str) -> dict[str, Any]:
         message = f"'{path}' says that files end with '{ending}'"
         raise DataError(message, hint="hga reads NIfTI; convert the files to .nii.gz")
     names = {value: _label_name(value, values) for value in sorted({one for all_ in values.values() for one in all_})}
+    names = {
+        value: name if list(names.values()).count(name) == 1 else f"value-{value}" for value, name in names.items()
+    }
+    regions = [_plain(region, "region") for region in values]
     return {
         "name": _plain(str(tree.get("name") or raw.resolve().name), "data"),
         "modalities": modalities,
         "files": {name: [f"{index:04}", name] for index, name in enumerate(modalities)},
         "labels": [{"name": name, "values": [value]} for value, name in names.items()],
         "regions": [
-            {"name": _plain(region, "region"), "labels": [names[value] for value in members]}
-            for region, members in values.items()
+            {
+                "name": f"{name}-{place}" if regions.count(name) > 1 else name,
+                "labels": [names[value] for value in members],
+            }
+            for place, (name, members) in enumerate(zip(regions, values.values(), strict=True), start=1)
         ],
     }
 

@@ -100,6 +100,7 @@ class Description:
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [entry.name for entry in self.labels]
+        endings = [word.casefold() for words in self.files.values() for word in {word.casefold() for word in words}]
         values = [value for entry in self.labels for value in entry.values]
         digits = self.imbalance.digits
         checks = [
@@ -110,6 +111,9 @@ class Description:
                 "[files] needs one entry per modality and one for label",
             ),
             (len(set(values)) == len(values) and 0 not in values, "a label value is used twice, or is 0 (background)"),
+            (len(set(names)) == len(names), "two labels have the same name"),
+            (len({region.name for region in self.regions}) == len(self.regions), "two regions have the same name"),
+            (len(set(endings)) == len(endings), "an ending stands for two modalities"),
             (all(set(region.labels) <= set(names) for region in self.regions), "a region names an unknown label"),
             (not digits or sorted(digits) == sorted(self.modalities), "imbalance.digits must name each modality once"),
             (
@@ -147,7 +151,7 @@ class Description:
     def subject_of(self, case: str) -> str:
         """Return the subject of a case id."""
         found = re.match(self.subject, case) if self.subject else None
-        return found.group(1) if found else case
+        return (found.group(1) if found else None) or case
 
     def listed(self, name: str) -> tuple[str, int | None]:
         """Return (case, slice) that a name in a list means; the slice is None where it is the whole case."""

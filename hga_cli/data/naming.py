@@ -64,17 +64,20 @@ def is_ignored(path: Path, description: Description) -> bool:
 
 
 def _role(path: Path, description: Description, suffixes: Sequence[str]) -> tuple[str | None, str]:
-    """Return the role and what stands before the ending of the name (all of it, where there is no role)."""
-    name = stem(path, suffixes)
-    for role, patterns in description.files.items():
-        for pattern in patterns:
-            if "/" in pattern or "*" in pattern:
-                if _ends_like(_plain_path(path, suffixes), pattern):
-                    return role, ""
-                continue
-            before = name[: len(name) - len(pattern)]
-            if name.lower().endswith(pattern.lower()) and (not before or before[-1] in SEPARATORS):
-                return role, before.rstrip(SEPARATORS)
+    """Return the role and what stands before the ending of the name (all of it, where there is no role).
+
+    The longest ending counts: ``x_post_t1`` is ``post_t1``, not ``t1``, where both are endings.
+    """
+    name, plain = stem(path, suffixes), _plain_path(path, suffixes)
+    pairs = [(role, pattern) for role, patterns in description.files.items() for pattern in patterns]
+    for role, pattern in sorted(pairs, key=lambda pair: -len(pair[1])):
+        if "/" in pattern or "*" in pattern:
+            if _ends_like(plain, pattern):
+                return role, ""
+            continue
+        before = name[: len(name) - len(pattern)]
+        if name.lower().endswith(pattern.lower()) and (not before or before[-1] in SEPARATORS):
+            return role, before.rstrip(SEPARATORS)
     return None, name
 
 

@@ -35,7 +35,8 @@ def foreground_statistics(image: NDArray[Any]) -> Statistics | None:
     values = inside[inside != 0]
     if values.min() == values.max():
         return None
-    return Statistics(mean=float(values.mean(dtype=np.float64)), std=float(values.std(dtype=np.float64)))
+    std = float(values.std(dtype=np.float64))
+    return Statistics(mean=float(values.mean(dtype=np.float64)), std=std) if 0 < std < np.inf else None
 
 
 def clip_to_percentiles(image: NDArray[Any], percentiles: tuple[float, float]) -> NDArray[Any]:

@@ -12,9 +12,11 @@ from hga_cli.core.catalog import BACKBONES, BALANCERS, OUTER_UPDATES, SAMPLERS
 from hga_cli.core.combinations import Combination, parse_combinations
 from hga_cli.core.errors import ConfigError, DataError
 from hga_cli.core.settings import Config
+from hga_cli.data.consistency import same_images
 from hga_cli.data.imbalance import ImbalanceTable, item_of
 from hga_cli.data.reading import CaseReader
 from hga_cli.data.sampling import Sampler
+from hga_cli.data.splits import check_split
 from hga_cli.data.store import Store
 from hga_cli.engine.objective import Objective
 from hga_cli.engine.precision import check_precision
@@ -69,6 +71,8 @@ def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None
     parse_combinations(config.validation.combinations, store.modalities)
     Objective(config.method, store.modalities)
     split, table = store.split(config.data.split), store.table(config.data.imbalance)
+    subjects = {case: entry.subject for case, entry in store.cases.items()} | split.about.get("subjects", {})
+    check_split(split, subjects, same_images(store.cases))
     if not split.train:
         message = f"split '{split.name}' has no training case"
         raise DataError(message)

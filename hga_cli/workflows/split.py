@@ -1,6 +1,7 @@
 """Who trains, validates and tests."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hga_cli.core.errors import DataError, UsageError
@@ -34,6 +35,7 @@ def split(store: Store, settings: Settings, progress: Progress | None = None) ->
         made, absent = split_of(lists, Roll(store.description, store.cases), name)
         if absent:
             progress.warn(f"{len(absent)} cases of '{lists.source}' are not in the store: {some(absent)}")
+    made = _remembering(made, subjects, store)
     _check([made], store, subjects, progress)
     return made, save_split(store.path, made)
 
@@ -54,6 +56,7 @@ def folds(store: Store, settings: Settings, progress: Progress | None = None) ->
     store.require_complete()
     subjects, name = subjects_of(store, settings), settings.name or "fold"
     made = make_folds(subjects, name=name, ratios=settings.ratios, folds=settings.folds, seed=settings.seed)
+    made = [_remembering(one, subjects, store) for one in made]
     _check(made, store, subjects, progress or Silent())
     return made, save_split(store.path, *made)
 
@@ -78,6 +81,12 @@ def subjects_of(store: Store, settings: Settings) -> dict[str, str]:
         message = f"'{settings.subjects}' names no subject for {len(without)} cases of the store: {some(without)}"
         raise DataError(message, hint="give each case a line: case,subject")
     return named
+
+
+def _remembering(made: Split, subjects: dict[str, str], store: Store) -> Split:
+    """Keep the subjects that a table named otherwise than the rule does: a training checks the split again."""
+    other = {case: name for case, name in subjects.items() if name != store.cases[case].subject}
+    return replace(made, about={**made.about, "subjects": other}) if other else made
 
 
 def _check(made: Sequence[Split], store: Store, subjects: dict[str, str], progress: Progress) -> None:
