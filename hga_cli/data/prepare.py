@@ -71,6 +71,8 @@ class PreparedCase:
     sources: dict[str, tuple[str, str, int, int]]
     """Role -> (file name, digest, size in bytes, time of the last change in ns)."""
     warnings: list[str] = field(default_factory=list)
+    preparation: Preparation = field(default_factory=Preparation)
+    """How it was prepared."""
 
     def combination(self, modalities: Combination) -> Combination:
         """Return which modalities the case has."""
@@ -112,6 +114,7 @@ def prepare(raw: RawCase, description: Description, how: Preparation) -> Prepare
         like=like,
         sources={role: _source(volume) for role, volume in volumes.items()},
         warnings=warnings,
+        preparation=how,
     )
 
 

@@ -1,10 +1,13 @@
 """A store of three cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from _raw import prepared, write_raw
 from _stores import index
 
+from hga_cli.data.prepare import Preparation
 from hga_cli.data.store import Store, write_case
 
 
@@ -19,7 +22,7 @@ def cases(tmp_path_factory):
     return {
         "p1": prepared(write_raw(raw, "p1")),
         "p2": prepared(write_raw(raw, "p2", ["flair", "t1ce", "t2"], arrays=floats)),
-        "p3": prepared(write_raw(raw, "p3"), (2.0, 2.0, 1.0)),
+        "p3": replace(prepared(write_raw(raw, "p3"), (2.0, 2.0, 1.0)), preparation=Preparation()),
     }
 
 

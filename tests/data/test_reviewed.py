@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from _raw import BRATS, write_raw
+from _raw import BRATS, label, write, write_raw
 from test_description import TREE
 
 from hga_cli.core.config import resolve
 from hga_cli.core.errors import ConfigError, DataError
+from hga_cli.core.progress import Silent
 from hga_cli.core.settings import Preprocess
 from hga_cli.core.settings import Split as SplitSettings
 from hga_cli.data.description import load_description, parse_description
@@ -18,7 +19,7 @@ from hga_cli.data.discovery import group
 from hga_cli.data.store import Store
 from hga_cli.imaging.normalise import foreground_statistics
 from hga_cli.workflows.plan import plan
-from hga_cli.workflows.preprocess import preprocess
+from hga_cli.workflows.preprocess import Shard, preprocess
 from hga_cli.workflows.split import split
 
 
@@ -91,3 +92,53 @@ def test_subjects_of_a_table_are_remembered_for_that(tmp_path):
     split(Store(store), SplitSettings(ratios=(0.5, 0.25, 0.25), subjects=str(table)))
     config = resolve(flags={"data.patch": [16, 16, 16], "optim.epochs": 1, "method.name": "joint"})
     assert plan(Store(store), config, torch.device("cpu")).available
+
+
+@pytest.fixture
+def half_done(tmp_path):
+    """A store of four cases, and the raw folder."""
+    for number in range(1, 5):
+        write_raw(tmp_path / "raw", f"p{number}")
+    preprocess(tmp_path / "raw", BRATS, tmp_path / "store", Preprocess(workers=1))
+    return tmp_path / "raw", tmp_path / "store"
+
+
+def test_one_shard_with_other_settings_leaves_a_store_unfinished(half_done):
+    """Case D03: cases of two voxel sizes are never one store."""
+    raw, store = half_done
+    coarse = Preprocess(workers=1, spacing=(2, 2, 2))
+    preprocess(raw, BRATS, store, coarse, shard=Shard(index=1, count=2))
+    assert list(Store(store).cases) == ["p1", "p3"]
+    with pytest.raises(DataError, match=r"not finished: 2 of 4 cases lack \(p2, p4\)"):
+        Store(store).require_complete()
+    preprocess(raw, BRATS, store, coarse, shard=Shard(index=2, count=2))
+    Store(store).require_complete()
+    assert {entry.spacing for entry in Store(store).cases.values()} == {Store(store).cases["p1"].spacing}
+
+
+def test_a_kill_in_a_second_run_leaves_a_store_unfinished(half_done):
+    """Cases D03 and T13: the index is of the first run, some case files of the second."""
+    raw, store = half_done
+
+    class Killed(Silent):
+        def advance(self, note=""):
+            if note == "p2":
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        preprocess(raw, BRATS, store, Preprocess(workers=1, spacing=(2, 2, 2)), progress=Killed())
+    with pytest.raises(DataError, match=r"2 cases were written again or lost \(p1, p2\)") as caught:
+        Store(store).require_complete()
+    assert "hga preprocess" in caught.value.hint
+    preprocess(raw, BRATS, store, Preprocess(workers=1, spacing=(2, 2, 2)))
+    Store(store).require_complete()
+
+
+def test_a_convention_that_is_refused_leaves_a_store_unfinished(half_done):
+    """Case L05: the case that was written again is not used under the old index."""
+    raw, store = half_done
+    write(raw / "p2" / "p2_seg.nii", label((1, 2, 3)))
+    with pytest.raises(DataError, match="two conventions"):
+        preprocess(raw, BRATS, store, Preprocess(workers=1))
+    with pytest.raises(DataError, match=r"1 cases were written again or lost \(p2\)"):
+        Store(store).require_complete()

@@ -44,7 +44,9 @@ def arrays(case):
 def make_store(folder, *, spacing=None, cases=("p1", "p2", "p3")):
     for case in cases:
         write_case(folder / "store", prepared(write_raw(folder / "raw", case, arrays=arrays(case)), spacing), "x")
-    update_index(folder / "store", BRATS, found=cases, examined=cases, skipped=[], preparation=Preparation())
+    update_index(
+        folder / "store", BRATS, found=cases, examined=cases, skipped=[], preparation=Preparation(spacing=spacing)
+    )
     save_split(folder / "store", Split(name="default", train=list(cases), val=[], test=[]))
     return Store(folder / "store")
 

@@ -21,15 +21,16 @@ A case file MUST have
   canonical orientation: what predictions are scored against;
 * a data set ``foreground/<class index>`` (n, 3) int32 for each class in the label: up to 1000 of its voxels.
 
-It MAY have (newer files do) an attribute ``label_voxels`` (JSON, class that occurs -> its voxels in ``reference``), and
-on each image an attribute ``digest`` (BLAKE2b of shape, type and stored values: equal ones are the same image).
+It MAY have (newer files do) attributes ``preparation`` (as in the index) and ``label_voxels`` (JSON, class that occurs
+-> its voxels in ``reference``), and on each image an attribute ``digest`` (BLAKE2b of shape, type and stored values:
+equal ones are the same image).
 
 The index MUST have
 
 * attributes ``format`` = "hga-store", ``version`` = 1, ``description`` (JSON), ``preparation`` (JSON: spacing in mm
   that cases were resampled to or null, percentiles that values were clipped to or null, align; older stores have an
   attribute ``spacing`` instead), ``cases`` (JSON, case -> subject, modalities, shape, spacing in mm, label_values,
-  label_voxels, digests; the last two MAY lack),
+  label_voxels, digests, fingerprint; the last three MAY lack),
   ``expected`` (JSON list of the cases that were found in the raw folder and not skipped) and ``skipped`` (JSON list of
   those left out on purpose);
 * groups ``splits/<name>`` with data sets ``train``, ``val``, ``test`` (text) and ``imbalance/<name>`` with data sets

@@ -74,6 +74,7 @@ def write_case(store: Path, case: PreparedCase, fingerprint: str) -> None:
         "subject": case.subject,
         "modalities": json.dumps(list(case.images)),
         "fingerprint": fingerprint,
+        "preparation": json.dumps(asdict(case.preparation)),
         "trail": json.dumps(asdict(case.trail)),
         "sources": json.dumps(case.sources),
         "label_values": json.dumps(case.label_values),

@@ -44,6 +44,8 @@ class CaseEntry:
     """Which value the label file holds for each class found in it."""
     label_voxels: dict[str, int] = field(default_factory=dict)
     """Voxels of each class in the label file (empty in older stores)."""
+    fingerprint: str = ""
+    """Of the case file that was listed (empty in older stores): another one in the file means it was written again."""
     digests: dict[str, str] = field(default_factory=dict)
     """Hash of the stored values of each modality (empty in older stores): equal ones are the same image."""
 
@@ -59,6 +61,8 @@ def update_index(
 ) -> None:
     """Rebuild the list of cases from the case files; splits and tables stay.
 
+    A case that was prepared in another way is not listed: the store is unfinished until it is done again.
+
     Args:
         store: folder of the store; made if needed.
         description: what the data set is.
@@ -72,7 +76,8 @@ def update_index(
         elsewhere = set(json.loads(file.attrs.get("skipped", "[]"))) - set(examined)
         left_out = sorted(elsewhere | set(skipped))
         expected = sorted(set(found) - set(left_out))
-        entries = {case: asdict(_scan(store, case)) for case in expected if case_path(store, case).exists()}
+        there = [case for case in expected if case_path(store, case).exists()]
+        entries = {case: asdict(entry) for case in there if (entry := _scan(store, case, preparation)) is not None}
         file.attrs["description"] = json.dumps(as_tree(description))
         file.attrs["preparation"] = json.dumps(asdict(preparation))
         file.attrs["expected"] = json.dumps(expected)
@@ -198,8 +203,11 @@ def _change(store: Path, change: Callable[[h5py.File], None]) -> None:
         change(file)
 
 
-def _scan(store: Path, case: str) -> CaseEntry:
+def _scan(store: Path, case: str, preparation: Preparation) -> CaseEntry | None:
+    """Return the line of a case, or None where it was prepared in another way than the index says."""
     with reading(case_path(store, case), CASE) as file:
+        if "preparation" in file.attrs and read_preparation(file.attrs) != preparation:
+            return None
         trail = read_trail(file)
         return CaseEntry(
             subject=str(file.attrs["subject"]),
@@ -208,5 +216,6 @@ def _scan(store: Path, case: str) -> CaseEntry:
             spacing=trail.spacing,
             label_values=json.loads(file.attrs["label_values"]),
             label_voxels=json.loads(file.attrs.get("label_voxels", "{}")),
+            fingerprint=str(file.attrs["fingerprint"]),
             digests=read_digests(file),
         )

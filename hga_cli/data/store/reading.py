@@ -15,7 +15,7 @@ from hga_cli.core.errors import DataError, suggestion
 from hga_cli.data.description import Description, parse_description
 from hga_cli.data.imbalance import ImbalanceTable
 from hga_cli.data.splits import Split
-from hga_cli.data.store.case_file import Box, case_path, read_box, read_image, read_trail
+from hga_cli.data.store.case_file import Box, case_path, read_box, read_image, read_trail, stored_fingerprint
 from hga_cli.data.store.files import CASE, INDEX, reading
 from hga_cli.data.store.index import read_entries, read_preparation, read_split, read_table
 from hga_cli.imaging.trail import Trail, Triple
@@ -64,10 +64,10 @@ class Store:
         return self.preparation.spacing
 
     def require_complete(self) -> None:
-        """Stop if cases that preprocessing found are not in the store yet.
+        """Stop if cases that preprocessing found are not in the store yet, or were written again since.
 
         Raises:
-            DataError: with the missing cases.
+            DataError: with those cases.
         """
         missing = sorted(set(self.expected) - set(self.cases))
         if missing:
@@ -76,6 +76,15 @@ class Store:
                 f"store '{self.path}' is not finished: {len(missing)} of {len(self.expected)} cases lack ({shown})"
             )
             raise DataError(message, hint="run 'hga preprocess' again; it does only what is missing")
+        changed = [
+            case
+            for case, entry in self.cases.items()
+            if entry.fingerprint and stored_fingerprint(self.path, case) != entry.fingerprint
+        ]
+        if changed:
+            shown = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
+            message = f"store '{self.path}' is not finished: {len(changed)} cases were written again or lost ({shown})"
+            raise DataError(message, hint="run 'hga preprocess' again to its end, with the same settings")
 
     def split(self, name: str | None) -> Split:
         """Return a split by name; None means the only one.
