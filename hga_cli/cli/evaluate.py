@@ -159,7 +159,7 @@ def _score_folders(
     target: Path,
     terminal: Terminal,
 ) -> None:
-    from hga_cli.data.description import load_description
+    from hga_cli.data.raw.description import load_description
     from hga_cli.metrics.conventions import convention
     from hga_cli.workflows.evaluate import versions, write_metrics
     from hga_cli.workflows.score_folders import score_folders

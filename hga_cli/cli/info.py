@@ -68,7 +68,7 @@ def _refuse_contradictions(what: str | None, name: str | None, describe: Path | 
 
 
 def _draft(raw: Path, terminal: Terminal) -> None:
-    from hga_cli.data.draft import draft
+    from hga_cli.data.raw.draft import draft
 
     made = draft(raw)
     for hint in made.hints:

@@ -13,7 +13,7 @@ from hga_cli.core.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from hga_cli.data.description import Description
+    from hga_cli.data.raw.description import Description
     from hga_cli.workflows.make_imbalance import Report
 
 EXAMPLES = (
@@ -116,10 +116,10 @@ def _refuse_contradictions(
 def _description(dataset: str, data_dir: Path) -> "Description":
     """Return a shipped description, one from a TOML file, or that of a store."""
     from hga_cli.core.catalog import shipped
-    from hga_cli.data.description import load_description
+    from hga_cli.data.raw.description import load_description
     from hga_cli.workflows.stores import store_of
 
-    if dataset.endswith(".toml") or dataset in shipped("data/descriptions"):
+    if dataset.endswith(".toml") or dataset in shipped("data/raw/descriptions"):
         return load_description(dataset)
     return store_of(dataset, data_dir).description
 

@@ -14,10 +14,10 @@ from hga_cli.core.errors import DataError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hga_cli.data.description import Description
+    from hga_cli.data.raw.description import Description
     from hga_cli.workflows.preprocess import Report
 
-DATASETS = ", ".join(shipped("data/descriptions"))
+DATASETS = ", ".join(shipped("data/raw/descriptions"))
 
 EXAMPLES = (
     "Examples:  hga preprocess raw/brats;  hga preprocess raw/brats --dry-run;  "
@@ -65,8 +65,8 @@ def run(
     """Turn raw NIfTI folders into a store. Cases may lack modalities; a second run does only what is missing."""
     del debug
     from hga_cli.core.config import resolve
-    from hga_cli.data.description import load_description
-    from hga_cli.data.recognise import recognise
+    from hga_cli.data.raw.description import load_description
+    from hga_cli.data.raw.recognise import recognise
     from hga_cli.workflows.preprocess import Shard, preprocess
 
     flags = {

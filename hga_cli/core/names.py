@@ -9,7 +9,7 @@ from hga_cli.core.catalog import BACKBONES, BALANCERS, OUTER_UPDATES, SAMPLERS, 
 from hga_cli.core.errors import UsageError, suggestion
 
 SHIPPED = {
-    "datasets": "data/descriptions",
+    "datasets": "data/raw/descriptions",
     "methods": "presets/methods",
     "presets": "presets/recipes",
     "splits": "presets/splits",

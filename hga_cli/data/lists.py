@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hga_cli.core.errors import DataError
-from hga_cli.data.description import Description
+from hga_cli.data.raw.description import Description
 
 Item = tuple[str, int | None]
 """A case and the number of a slice; None is the whole case."""

@@ -20,7 +20,7 @@ from hga_cli.core.settings import Augmentation, Data
 from hga_cli.data.augmentation import apply_to_images, apply_to_label, draw_change
 from hga_cli.data.imbalance import item_of
 from hga_cli.data.lists import Item
-from hga_cli.data.reading import CaseReader
+from hga_cli.data.patches import CaseReader
 from hga_cli.data.sampling import Sampler
 from hga_cli.data.store import Box, Store
 

@@ -16,9 +16,9 @@ from hga_cli.core.atomic import replacing
 from hga_cli.core.combinations import Combination, combination_name, in_order
 from hga_cli.core.errors import DataError
 from hga_cli.core.progress import Progress
-from hga_cli.data.description import Description
 from hga_cli.data.imbalance import ImbalanceTable
 from hga_cli.data.lists import Row, read_rows, some
+from hga_cli.data.raw.description import Description
 
 PUBLISHED = ("data_name", "mask_id", "mask", "pos_mask_ids")
 

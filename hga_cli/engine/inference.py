@@ -15,9 +15,9 @@ from torch import Tensor
 from hga_cli.core.combinations import Combination
 from hga_cli.core.config import build
 from hga_cli.core.settings import Config
-from hga_cli.data.description import Description, parse_description
-from hga_cli.data.prepare import Preparation
 from hga_cli.data.ranges import Ranges
+from hga_cli.data.raw.description import Description, parse_description
+from hga_cli.data.raw.prepare import Preparation
 from hga_cli.data.store.files import tuples
 from hga_cli.engine.expectation import Expectation
 from hga_cli.engine.memory import enough_memory

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hga_cli.core.combinations import Combination, combination_name
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.processes import usable_cores
-from hga_cli.data.reading import CaseReader
+from hga_cli.data.patches import CaseReader
 from hga_cli.data.store import Store
 from hga_cli.engine.inference import TrainedModel, each_combination
 from hga_cli.imaging.resample import resample_channels

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from hga_cli.core.combinations import in_order
 from hga_cli.core.errors import DataError, Problem, ProblemsError, UsageError, suggestion
-from hga_cli.data.description import CHANNELS
-from hga_cli.data.discovery import Findings, RawCase, discover, group
-from hga_cli.data.naming import SEPARATORS, role_of, volumes_below
+from hga_cli.data.raw.description import CHANNELS
+from hga_cli.data.raw.discovery import Findings, RawCase, discover, group
+from hga_cli.data.raw.naming import SEPARATORS, role_of, volumes_below
 from hga_cli.engine.inference import TrainedModel
 from hga_cli.imaging.volume import PATIENT_SUFFIXES, is_volume, stem
 from hga_cli.workflows.records import read_record

@@ -13,11 +13,11 @@ from hga_cli.core.combinations import Combination, all_combinations
 from hga_cli.core.errors import DataError, UsageError
 from hga_cli.core.progress import Progress, Silent
 from hga_cli.core.settings import Imbalance
-from hga_cli.data.description import Description
 from hga_cli.data.imbalance import ImbalanceTable, crowding, draw_presence, name_of, realised_rates
 from hga_cli.data.listed_splits import read_lists
 from hga_cli.data.lists import Item, Roll, read_names, some
 from hga_cli.data.rates import most_possible, parse_rates, rates_in_words, rates_name
+from hga_cli.data.raw.description import Description
 from hga_cli.data.store import Store, save_table
 from hga_cli.data.table_files import read_table_file
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from hga_cli.core.errors import Problem, ProblemsError, UsageError
-from hga_cli.data.discovery import RawCase
+from hga_cli.data.raw.discovery import RawCase
 from hga_cli.engine.inference import TrainedModel
 from hga_cli.imaging.volume import file_digest
 from hga_cli.workflows.records import How, Result, changed_since, ingredients, read_record

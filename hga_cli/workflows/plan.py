@@ -12,9 +12,9 @@ from hga_cli.core.catalog import BACKBONES, BALANCERS, OUTER_UPDATES, SAMPLERS
 from hga_cli.core.combinations import Combination, parse_combinations
 from hga_cli.core.errors import ConfigError, DataError
 from hga_cli.core.settings import Config
-from hga_cli.data.consistency import same_images
 from hga_cli.data.imbalance import ImbalanceTable, item_of
-from hga_cli.data.reading import CaseReader
+from hga_cli.data.patches import CaseReader
+from hga_cli.data.raw.consistency import same_images
 from hga_cli.data.sampling import Sampler
 from hga_cli.data.splits import check_split
 from hga_cli.data.store import Store

@@ -13,9 +13,9 @@ from hga_cli import __version__
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import Problem, ProblemsError
 from hga_cli.core.progress import Progress, Silent, stage
-from hga_cli.data.discovery import RawCase
-from hga_cli.data.prepare import PreparedCase, prepare
 from hga_cli.data.ranges import Looks, differences_from, foreground_share
+from hga_cli.data.raw.discovery import RawCase
+from hga_cli.data.raw.prepare import PreparedCase, prepare
 from hga_cli.engine.inference import TrainedModel, each_combination, predict_combinations
 from hga_cli.engine.uncertainty import disagreement, entropy
 from hga_cli.imaging.resample import resample_channels

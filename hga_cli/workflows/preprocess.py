@@ -11,11 +11,11 @@ from hga_cli.core.errors import DataError, Problem, ProblemsError
 from hga_cli.core.processes import in_processes, usable_cores
 from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.core.settings import Preprocess
-from hga_cli.data.consistency import mixed_conventions, same_images, unused_labels
-from hga_cli.data.description import LABEL, Description, as_tree
-from hga_cli.data.discovery import Findings, RawCase, discover, require_clean
-from hga_cli.data.prepare import Preparation, PreparedCase, prepare
-from hga_cli.data.room import no_room, warn_of_little_room
+from hga_cli.data.raw.consistency import mixed_conventions, same_images, unused_labels
+from hga_cli.data.raw.description import LABEL, Description, as_tree
+from hga_cli.data.raw.discovery import Findings, RawCase, discover, require_clean
+from hga_cli.data.raw.prepare import Preparation, PreparedCase, prepare
+from hga_cli.data.raw.room import no_room, warn_of_little_room
 from hga_cli.data.store import (
     Store,
     case_path,

@@ -13,9 +13,9 @@ from hga_cli.core.errors import DataError, Problem, ProblemsError
 from hga_cli.core.processes import usable_cores
 from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.core.settings import Evaluation
-from hga_cli.data.description import LABEL, Description
-from hga_cli.data.grids import GRID_TOLERANCE
-from hga_cli.data.labels import MANY_VALUES, read_classes
+from hga_cli.data.raw.description import LABEL, Description
+from hga_cli.data.raw.grids import GRID_TOLERANCE
+from hga_cli.data.raw.labels import MANY_VALUES, read_classes
 from hga_cli.engine.scoring import CALIBRATION, Row
 from hga_cli.imaging.trail import canonical_affine, canonical_spacing, distance_mm, to_canonical
 from hga_cli.imaging.volume import Volume, integers, is_volume, read_volume, stem, times

@@ -7,9 +7,9 @@ from pathlib import Path
 from hga_cli.core.errors import DataError, UsageError
 from hga_cli.core.progress import Progress, Silent
 from hga_cli.core.settings import Split as Settings
-from hga_cli.data.consistency import same_images
 from hga_cli.data.listed_splits import read_lists, read_subjects, split_of, subjects_in
 from hga_cli.data.lists import Roll, some
+from hga_cli.data.raw.consistency import same_images
 from hga_cli.data.splits import Split, check_split, make_folds, make_split
 from hga_cli.data.store import Store, save_split
 

@@ -14,9 +14,9 @@ from hga_cli.core.combinations import combination_name, parse_combinations
 from hga_cli.core.config import dump, to_toml
 from hga_cli.core.progress import Progress, Silent
 from hga_cli.core.run_folder import FINISHED, RUNNING, RunFolder
-from hga_cli.data.description import Description, as_tree
 from hga_cli.data.loading import Patches
 from hga_cli.data.ranges import ranges_of
+from hga_cli.data.raw.description import Description, as_tree
 from hga_cli.engine.events import Events
 from hga_cli.engine.inference import TrainedModel
 from hga_cli.engine.loop import fit

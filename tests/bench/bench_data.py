@@ -20,8 +20,8 @@ import numpy as np
 from _timing import Row, in_turns, show
 
 from hga_cli.core.settings import Preprocess
-from hga_cli.data.description import load_description
-from hga_cli.data.discovery import discover
+from hga_cli.data.raw.description import load_description
+from hga_cli.data.raw.discovery import discover
 from hga_cli.data.store import Box, Store
 from hga_cli.workflows.preprocess import preprocess
 

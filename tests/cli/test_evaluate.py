@@ -285,7 +285,7 @@ class TestCases:
 
     def test_store_of_another_kind(self, hga, road, tmp_path, phantom):
         phantom(tmp_path / "raw", "A")
-        shipped = files("hga_cli").joinpath("data/descriptions/brats.toml").read_text()
+        shipped = files("hga_cli").joinpath("data/raw/descriptions/brats.toml").read_text()
         (tmp_path / "other.toml").write_text(shipped.replace("enhancing", "active"))
         arguments = ["--dataset", tmp_path / "other.toml", "-o", tmp_path / "store", "--workers", 1]
         hga("preprocess", tmp_path / "raw", *arguments)

@@ -15,7 +15,7 @@ from hga_cli.core import catalog
 from hga_cli.core.catalog import shipped
 from hga_cli.core.config import resolve
 from hga_cli.core.names import KINDS, SHIPPED, TABLES, listed
-from hga_cli.data.description import load_description
+from hga_cli.data.raw.description import load_description
 
 OLD_STORE = Path(__file__).parents[1] / "data" / "store_v1"
 FILES = [(kind, name) for kind, folder in SHIPPED.items() for name in shipped(folder)]

@@ -9,7 +9,7 @@ from hga_cli.core import catalog
 from hga_cli.core.catalog import Registry, shipped
 from hga_cli.core.config import resolve
 from hga_cli.core.settings import Config
-from hga_cli.data.description import load_description
+from hga_cli.data.raw.description import load_description
 
 REGISTRIES = [value for value in vars(catalog).values() if isinstance(value, Registry)]
 ENTRIES = [(registry, name) for registry in REGISTRIES for name in registry.entries]
@@ -69,10 +69,10 @@ def test_recipe_resolves_to_names_that_exist(name):
     assert len(config.data.patch) == config.network.dims
 
 
-@pytest.mark.parametrize("name", shipped("data/descriptions"))
+@pytest.mark.parametrize("name", shipped("data/raw/descriptions"))
 def test_description_has_name_and_title(name):
     """Those that leave modalities and labels to ``dataset.json`` are whole only with a raw folder."""
-    tree = tomllib.loads(shipped("data/descriptions")[name].read_text(encoding="utf-8"))
+    tree = tomllib.loads(shipped("data/raw/descriptions")[name].read_text(encoding="utf-8"))
     assert tree["name"] == name
     assert tree["title"]
     if not tree.get("dataset_json"):
@@ -101,6 +101,6 @@ def test_help_lists_every_choice(hga):
 
 def test_package_carries_its_data():
     root = files("hga_cli")
-    for folder in ("presets/methods", "presets/recipes", "data/descriptions"):
+    for folder in ("presets/methods", "presets/recipes", "data/raw/descriptions"):
         assert [file.name for file in root.joinpath(folder).iterdir() if file.name.endswith(".toml")]
     assert root.joinpath("py.typed").is_file()

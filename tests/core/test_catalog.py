@@ -46,4 +46,4 @@ def test_shipped_files_by_name():
     assert list(methods) == sorted(methods)
     assert {"hga", "joint"} <= set(methods)
     assert tomllib.loads(methods["hga"].read_text(encoding="utf-8"))["method"]["name"] == "hga"
-    assert "brats" in shipped("data/descriptions")
+    assert "brats" in shipped("data/raw/descriptions")

@@ -15,7 +15,7 @@ from _raw import write_raw
 
 from hga_cli.core.settings import Imbalance, Preprocess
 from hga_cli.core.settings import Split as SplitSettings
-from hga_cli.data.description import parse_description
+from hga_cli.data.raw.description import parse_description
 from hga_cli.data.store import Store
 from hga_cli.workflows.make_imbalance import make_imbalance
 from hga_cli.workflows.preprocess import preprocess

@@ -3,9 +3,9 @@
 import nibabel
 import numpy as np
 
-from hga_cli.data.description import load_description
-from hga_cli.data.discovery import discover
-from hga_cli.data.prepare import Preparation, prepare
+from hga_cli.data.raw.description import load_description
+from hga_cli.data.raw.discovery import discover
+from hga_cli.data.raw.prepare import Preparation, prepare
 
 BRATS = load_description("brats")
 MODALITIES = BRATS.modalities

@@ -3,7 +3,7 @@
 from _raw import BRATS, MODALITIES
 
 from hga_cli.data.imbalance import ImbalanceTable
-from hga_cli.data.prepare import Preparation
+from hga_cli.data.raw.prepare import Preparation
 from hga_cli.data.splits import Split
 from hga_cli.data.store import Store, update_index
 

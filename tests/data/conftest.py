@@ -7,7 +7,7 @@ import pytest
 from _raw import prepared, write_raw
 from _stores import index
 
-from hga_cli.data.prepare import Preparation
+from hga_cli.data.raw.prepare import Preparation
 from hga_cli.data.store import Store, write_case
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from hga_cli.core.catalog import shipped
 from hga_cli.core.errors import ConfigError, UsageError
-from hga_cli.data.description import as_tree, load_description, parse_description
+from hga_cli.data.raw.description import as_tree, load_description, parse_description
 
 BY_DATASET_JSON = ("msd", "nnunet")
 TREE = {
@@ -25,7 +25,7 @@ def test_classes_regions_and_digits():
     ]
 
 
-@pytest.mark.parametrize("name", [name for name in shipped("data/descriptions") if name not in BY_DATASET_JSON])
+@pytest.mark.parametrize("name", [name for name in shipped("data/raw/descriptions") if name not in BY_DATASET_JSON])
 def test_every_shipped_description_parses_and_is_read_back(name):
     description = load_description(name)
     assert description.name == name
@@ -96,7 +96,7 @@ def test_missing_key_is_named():
 
 def test_description_of_the_user(tmp_path):
     file = tmp_path / "Größe.toml"
-    file.write_text(shipped("data/descriptions")["brats"].read_text(encoding="utf-8"), encoding="utf-8")
+    file.write_text(shipped("data/raw/descriptions")["brats"].read_text(encoding="utf-8"), encoding="utf-8")
     assert load_description(str(file)) == load_description("brats")
 
 
@@ -116,7 +116,7 @@ def test_file_that_cannot_be_used(tmp_path, content):
 
 
 def test_shipped_files_are_toml_with_a_comment():
-    for file in shipped("data/descriptions").values():
+    for file in shipped("data/raw/descriptions").values():
         text = file.read_text(encoding="utf-8")
         assert text.startswith("#")
         assert tomllib.loads(text)["name"]

@@ -5,8 +5,8 @@ import pytest
 from _raw import BRATS, MODALITIES, write
 
 from hga_cli.core.errors import DataError, ProblemsError
-from hga_cli.data.discovery import discover, group, require_clean
-from hga_cli.data.naming import read_name
+from hga_cli.data.raw.discovery import discover, group, require_clean
+from hga_cli.data.raw.naming import read_name
 
 ROLES = ("flair", "t1ce", "t1", "t2", "label")
 STYLES = {

@@ -9,9 +9,9 @@ import pytest
 from _raw import image, label, write
 
 from hga_cli.core.errors import DataError
-from hga_cli.data.description import load_description
-from hga_cli.data.discovery import discover
-from hga_cli.data.draft import draft
+from hga_cli.data.raw.description import load_description
+from hga_cli.data.raw.discovery import discover
+from hga_cli.data.raw.draft import draft
 from hga_cli.data.store import Store
 
 LABELS = {"seg", "consensus", "dseg", "mask", "segm", "lesion", "truth", "gd", "roi", "gt", "labels"}

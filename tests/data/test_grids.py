@@ -6,7 +6,7 @@ from _prepared import moved, problems_of, rotated, same_content
 from _raw import BRATS, MODALITIES, SHAPE, found, image, label, prepared, write_raw
 
 from hga_cli.core.errors import ProblemsError
-from hga_cli.data.prepare import Preparation, prepare
+from hga_cli.data.raw.prepare import Preparation, prepare
 from hga_cli.imaging.trail import to_canonical
 
 ALIGN = Preparation(align=True)

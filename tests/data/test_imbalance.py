@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from hga_cli.core.errors import DataError
-from hga_cli.data.description import load_description
 from hga_cli.data.imbalance import ImbalanceTable, crowding, draw_presence, item_of, name_of, realised_rates
 from hga_cli.data.rates import parse_rates, rates_name
+from hga_cli.data.raw.description import load_description
 
 BRATS = load_description("brats")
 DIGITS, PATTERNS, ORDER = BRATS.digits, BRATS.imbalance.patterns, BRATS.modalities

@@ -14,8 +14,8 @@ from hga_cli.core.combinations import all_combinations
 from hga_cli.core.errors import DataError, UsageError
 from hga_cli.core.progress import Silent
 from hga_cli.core.settings import Imbalance
-from hga_cli.data.description import load_description
 from hga_cli.data.listed_splits import read_lists
+from hga_cli.data.raw.description import load_description
 from hga_cli.data.splits import Split
 from hga_cli.workflows import make_imbalance as workflow
 

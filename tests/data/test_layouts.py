@@ -9,10 +9,10 @@ from _raw import BRATS, image, label, write, write_raw
 
 from hga_cli.core.errors import ConfigError, DataError
 from hga_cli.core.settings import Preprocess
-from hga_cli.data.description import load_description
-from hga_cli.data.discovery import discover
-from hga_cli.data.prepare import Preparation, prepare
-from hga_cli.data.recognise import recognise
+from hga_cli.data.raw.description import load_description
+from hga_cli.data.raw.discovery import discover
+from hga_cli.data.raw.prepare import Preparation, prepare
+from hga_cli.data.raw.recognise import recognise
 from hga_cli.data.store import Store
 from hga_cli.workflows.preprocess import preprocess
 

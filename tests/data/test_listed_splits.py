@@ -7,9 +7,9 @@ import pytest
 
 from hga_cli.core.catalog import shipped
 from hga_cli.core.errors import DataError
-from hga_cli.data.description import load_description
 from hga_cli.data.listed_splits import read_lists, read_subjects, split_of, subjects_in
 from hga_cli.data.lists import Roll, read_names
+from hga_cli.data.raw.description import load_description
 from hga_cli.data.splits import PARTS
 
 BRATS, MSSEG = load_description("brats"), load_description("msseg")

@@ -3,8 +3,8 @@
 import pytest
 
 from hga_cli.core.errors import DataError
-from hga_cli.data.description import load_description
 from hga_cli.data.lists import Roll, read_names, read_rows, some
+from hga_cli.data.raw.description import load_description
 
 ODD = ["001", "0123", "1", "no", "12:30", "1e5", "nan", "NA", "1.0", "TRUE", "a b"]
 """Ids that careless readers turn into something else (case C02)."""

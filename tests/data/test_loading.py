@@ -8,8 +8,8 @@ from _raw import BRATS, MODALITIES, image, label, prepared, write_raw
 from hga_cli.alignment.cycle import CycleSampler
 from hga_cli.core.settings import Augmentation, Data
 from hga_cli.data.loading import Patches, load
-from hga_cli.data.prepare import Preparation
-from hga_cli.data.reading import CaseReader
+from hga_cli.data.patches import CaseReader
+from hga_cli.data.raw.prepare import Preparation
 from hga_cli.data.sampling import CaseSampler, Draw
 from hga_cli.data.store import Box, Store, update_index, write_case
 from hga_cli.data.store import reading as store_reading

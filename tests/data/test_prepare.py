@@ -7,8 +7,8 @@ from _prepared import moved, problems_of, same_content
 from _raw import BRATS, INSIDE, MODALITIES, SHAPE, found, image, label, prepared, write, write_raw
 
 from hga_cli.core.errors import ProblemsError
-from hga_cli.data.discovery import RawCase
-from hga_cli.data.prepare import Preparation, prepare
+from hga_cli.data.raw.discovery import RawCase
+from hga_cli.data.raw.prepare import Preparation, prepare
 from hga_cli.imaging.volume import file_digest
 
 BOX = tuple(part.start for part in INSIDE), tuple(part.stop for part in INSIDE)

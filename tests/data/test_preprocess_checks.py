@@ -17,7 +17,7 @@ from hga_cli.core.errors import DataError, SetupError
 from hga_cli.core.processes import in_processes, usable_cores
 from hga_cli.core.progress import Silent
 from hga_cli.core.settings import Preprocess
-from hga_cli.data.room import expected_bytes
+from hga_cli.data.raw.room import expected_bytes
 from hga_cli.data.store import Store, case_path
 from hga_cli.workflows.preprocess import preprocess
 

@@ -184,7 +184,7 @@ TWICE = """
 import sys
 from pathlib import Path
 from hga_cli.core.settings import Preprocess
-from hga_cli.data.description import load_description
+from hga_cli.data.raw.description import load_description
 from hga_cli.workflows.preprocess import preprocess
 print("ready", flush=True)
 sys.stdin.readline()

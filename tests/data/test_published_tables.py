@@ -10,9 +10,9 @@ import pytest
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.progress import Silent
 from hga_cli.core.settings import Imbalance
-from hga_cli.data.description import load_description, parse_description
 from hga_cli.data.imbalance import item_of
 from hga_cli.data.listed_splits import read_lists
+from hga_cli.data.raw.description import load_description, parse_description
 from hga_cli.data.table_files import read_table_file, write_table_file
 from hga_cli.workflows.make_imbalance import imbalance_of_names
 

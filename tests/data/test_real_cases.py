@@ -9,9 +9,9 @@ import pytest
 from _raw import BRATS, found
 
 from hga_cli.core.errors import ProblemsError
-from hga_cli.data.description import as_tree, parse_description
-from hga_cli.data.discovery import discover
-from hga_cli.data.prepare import Preparation, prepare
+from hga_cli.data.raw.description import as_tree, parse_description
+from hga_cli.data.raw.discovery import discover
+from hga_cli.data.raw.prepare import Preparation, prepare
 from hga_cli.imaging.volume import read_volume, write_label_map
 
 FOLDER = Path(os.environ.get("HGA_REAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))

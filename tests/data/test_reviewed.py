@@ -14,8 +14,8 @@ from hga_cli.core.errors import ConfigError, DataError
 from hga_cli.core.progress import Silent
 from hga_cli.core.settings import Preprocess
 from hga_cli.core.settings import Split as SplitSettings
-from hga_cli.data.description import load_description, parse_description
-from hga_cli.data.discovery import group
+from hga_cli.data.raw.description import load_description, parse_description
+from hga_cli.data.raw.discovery import group
 from hga_cli.data.store import Store
 from hga_cli.imaging.normalise import foreground_statistics
 from hga_cli.workflows.plan import plan

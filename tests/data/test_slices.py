@@ -10,8 +10,8 @@ from hga_cli.core.errors import ConfigError, DataError
 from hga_cli.core.settings import Augmentation, Data, Imbalance
 from hga_cli.data.imbalance import ImbalanceTable
 from hga_cli.data.loading import Patches
-from hga_cli.data.prepare import Preparation
-from hga_cli.data.reading import CaseReader
+from hga_cli.data.patches import CaseReader
+from hga_cli.data.raw.prepare import Preparation
 from hga_cli.data.sampling import CaseSampler, Draw
 from hga_cli.data.splits import Split
 from hga_cli.data.store import Store, save_split, save_table, update_index, write_case

@@ -10,7 +10,7 @@ from _raw import BRATS, MODALITIES
 from _stores import files, index
 
 from hga_cli.core.errors import DataError
-from hga_cli.data.prepare import PreparedImage
+from hga_cli.data.raw.prepare import PreparedImage
 from hga_cli.data.store import (
     Box,
     Store,

@@ -12,7 +12,7 @@ from _raw import BRATS
 from _stores import SPLIT, TABLE, files, index
 
 from hga_cli.core.errors import DataError
-from hga_cli.data.prepare import Preparation
+from hga_cli.data.raw.prepare import Preparation
 from hga_cli.data.splits import Split
 from hga_cli.data.store import (
     Store,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from _make_store_v1 import AFFINE, PRESENT, SHAPE, TREE, image, label
 
-from hga_cli.data.description import parse_description
 from hga_cli.data.imbalance import ImbalanceTable
-from hga_cli.data.prepare import Preparation
+from hga_cli.data.raw.description import parse_description
+from hga_cli.data.raw.prepare import Preparation
 from hga_cli.data.splits import Split
 from hga_cli.data.store import Store, save_split, stored_fingerprint, update_index
 

@@ -6,8 +6,8 @@ import pytest
 
 from hga_cli.core.errors import DataError
 from hga_cli.core.progress import Silent
-from hga_cli.data.description import load_description
 from hga_cli.data.imbalance import ImbalanceTable
+from hga_cli.data.raw.description import load_description
 from hga_cli.data.table_files import read_table_file, write_table_file
 
 BRATS = load_description("brats")

@@ -9,10 +9,10 @@ import torch
 
 from hga_cli.core.config import resolve
 from hga_cli.core.run_folder import RunFolder
-from hga_cli.data.description import parse_description
 from hga_cli.data.imbalance import ImbalanceTable
 from hga_cli.data.loading import Patches
-from hga_cli.data.prepare import Preparation, PreparedCase, PreparedImage
+from hga_cli.data.raw.description import parse_description
+from hga_cli.data.raw.prepare import Preparation, PreparedCase, PreparedImage
 from hga_cli.data.splits import Split
 from hga_cli.data.store import Store, save_split, save_table, update_index, write_case
 from hga_cli.engine.checkpoint import load_checkpoint

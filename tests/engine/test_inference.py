@@ -5,7 +5,7 @@ from _training import MODALITIES, description, make_store, one_thread, planned, 
 from torch import nn
 
 from hga_cli.core.combinations import all_combinations
-from hga_cli.data.prepare import Preparation
+from hga_cli.data.raw.prepare import Preparation
 from hga_cli.data.store import Box
 from hga_cli.engine.inference import TrainedModel, predict_combinations
 from hga_cli.engine.network import build_network

@@ -6,7 +6,7 @@ import pytest
 
 from hga_cli.core.errors import DataError, ProblemsError
 from hga_cli.core.settings import Evaluation
-from hga_cli.data.description import load_description
+from hga_cli.data.raw.description import load_description
 from hga_cli.metrics.conventions import CONVENTIONS
 from hga_cli.workflows.evaluate import write_metrics
 from hga_cli.workflows.score_folders import score_folders

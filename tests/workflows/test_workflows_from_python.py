@@ -9,7 +9,7 @@ import torch
 from hga_cli.core.combinations import all_combinations
 from hga_cli.core.config import resolve
 from hga_cli.core.run_folder import new_run
-from hga_cli.data.description import load_description
+from hga_cli.data.raw.description import load_description
 from hga_cli.data.store import Store
 from hga_cli.engine.inference import load_model
 from hga_cli.metrics.conventions import CONVENTIONS

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hga_cli.core.errors import DataError
-from hga_cli.data.prepare import PreparedCase, PreparedImage
+from hga_cli.data.raw.prepare import PreparedCase, PreparedImage
 from hga_cli.data.store.chunks import write_chunks
 from hga_cli.data.store.files import CASE, VERSION, reading, tuples, writing
 from hga_cli.imaging.trail import Trail

@@ -12,9 +12,9 @@ from filelock import FileLock
 
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import DataError
-from hga_cli.data.description import Description, as_tree
 from hga_cli.data.imbalance import ImbalanceTable
-from hga_cli.data.prepare import Preparation
+from hga_cli.data.raw.description import Description, as_tree
+from hga_cli.data.raw.prepare import Preparation
 from hga_cli.data.splits import Split
 from hga_cli.data.store.case_file import case_path, read_digests, read_trail
 from hga_cli.data.store.files import (

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import DataError, suggestion
-from hga_cli.data.description import Description, parse_description
 from hga_cli.data.imbalance import ImbalanceTable
+from hga_cli.data.raw.description import Description, parse_description
 from hga_cli.data.splits import Split
 from hga_cli.data.store.case_file import Box, case_path, read_box, read_image, read_trail, stored_fingerprint
 from hga_cli.data.store.files import CASE, INDEX, reading

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hga_cli.core.errors import Problem
-from hga_cli.data.description import LABEL, Description
+from hga_cli.data.raw.description import LABEL, Description
 from hga_cli.imaging.resample import Shape, resample_image
 from hga_cli.imaging.trail import canonical_affine, distance_mm, to_canonical
 from hga_cli.imaging.volume import Volume, times

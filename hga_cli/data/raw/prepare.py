@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from hga_cli.core.combinations import Combination, in_order
 from hga_cli.core.errors import DataError, Problem, ProblemsError
-from hga_cli.data.description import LABEL, Description
-from hga_cli.data.discovery import RawCase
-from hga_cli.data.grids import aligned, grid_problems, unusable_affines
-from hga_cli.data.labels import Classes, label_voxels, lost_label_warnings, read_classes
+from hga_cli.data.raw.description import LABEL, Description
+from hga_cli.data.raw.discovery import RawCase
+from hga_cli.data.raw.grids import aligned, grid_problems, unusable_affines
+from hga_cli.data.raw.labels import Classes, label_voxels, lost_label_warnings, read_classes
 from hga_cli.imaging.arrays import SUFFIX, read_array_channels, read_array_label
 from hga_cli.imaging.normalise import Statistics, clip_to_percentiles, foreground_statistics, z_score
 from hga_cli.imaging.resample import resample_image, resample_labels

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hga_cli.core.errors import DataError
 from hga_cli.core.progress import Progress
-from hga_cli.data.discovery import RawCase
+from hga_cli.data.raw.discovery import RawCase
 
 PACKED, PLAIN = 1.8, 0.5
 """Bytes of a store for each byte of compressed and of plain sources: roughly, and rather too many."""

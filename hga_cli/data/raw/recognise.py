@@ -5,8 +5,8 @@ from pathlib import Path
 
 from hga_cli.core.catalog import shipped
 from hga_cli.core.errors import DataError, HgaError
-from hga_cli.data.description import Description, load_description
-from hga_cli.data.discovery import discover
+from hga_cli.data.raw.description import Description, load_description
+from hga_cli.data.raw.discovery import discover
 
 DESCRIBE = "hga info --describe RAW_DIR > mine.toml drafts one; then --dataset mine.toml"
 
@@ -31,8 +31,8 @@ def recognise(raw: Path) -> Description:
     if not raw.is_dir():
         message = f"no folder '{raw}'"
         raise DataError(message, hint="name the folder that holds the case folders")
-    fits = [fit for name in shipped("data/descriptions") if (fit := _fit(name, raw))]
-    names = ", ".join(shipped("data/descriptions"))
+    fits = [fit for name in shipped("data/raw/descriptions") if (fit := _fit(name, raw))]
+    names = ", ".join(shipped("data/raw/descriptions"))
     if not fits:
         there = ", ".join(sorted(path.name for path in raw.iterdir())[:5]) or "nothing"
         message = f"'{raw}' fits none of the known data sets ({names}); it holds {there}"

@@ -1,6 +1,6 @@
 """What a data set is: modalities and their file names, labels, regions, subjects. One TOML file each.
 
-The shipped ones are in ``data/descriptions``; a user's own has the same keys. A file may start from a shipped one
+The shipped ones are in ``data/raw/descriptions``; a user's own has the same keys. A file may start from a shipped one
 (``base = "brats"``) and say only what differs, and it may leave modalities and labels to the ``dataset.json`` of the
 raw folder (``dataset_json = true``).
 """
@@ -188,7 +188,7 @@ def load_description(name_or_file: str, raw: Path | None = None) -> Description:
     """
     tree = _tree(name_or_file)
     if tree.pop("dataset_json", False):
-        from hga_cli.data.dataset_json import read_dataset_json
+        from hga_cli.data.raw.dataset_json import read_dataset_json
 
         tree = merged(tree, read_dataset_json(raw, name_or_file))
     return parse_description(tree, name_or_file)
@@ -196,7 +196,7 @@ def load_description(name_or_file: str, raw: Path | None = None) -> Description:
 
 def _tree(name_or_file: str) -> dict[str, Any]:
     """Read a description and lay it over the one it is based on."""
-    known = shipped("data/descriptions")
+    known = shipped("data/raw/descriptions")
     path = Path(name_or_file)
     if name_or_file in known:
         text = known[name_or_file].read_text(encoding="utf-8")
@@ -224,7 +224,7 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         message = f"no data set description '{path}'"
-        raise ConfigError(message, hint=f"shipped ones: {', '.join(shipped('data/descriptions'))}") from None
+        raise ConfigError(message, hint=f"shipped ones: {', '.join(shipped('data/raw/descriptions'))}") from None
     except UnicodeDecodeError as error:
         message = f"'{path}' is not a TOML file: {error}"
         raise ConfigError(message, hint="save it as UTF-8 text") from None

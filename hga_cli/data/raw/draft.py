@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from hga_cli.core.errors import DataError, HgaError, ProblemsError
-from hga_cli.data.clues import IMAGE, LABEL, SPELLINGS, read_clues
-from hga_cli.data.dataset_json import FILE as DATASET_JSON
-from hga_cli.data.description import Description, load_description, parse_description
-from hga_cli.data.discovery import Findings, RawCase, discover
-from hga_cli.data.naming import volumes_below
-from hga_cli.data.prepare import Preparation, prepare
-from hga_cli.data.readings import Tree, best_reading, classes_of
+from hga_cli.data.raw.clues import IMAGE, LABEL, SPELLINGS, read_clues
+from hga_cli.data.raw.dataset_json import FILE as DATASET_JSON
+from hga_cli.data.raw.description import Description, load_description, parse_description
+from hga_cli.data.raw.discovery import Findings, RawCase, discover
+from hga_cli.data.raw.naming import volumes_below
+from hga_cli.data.raw.prepare import Preparation, prepare
+from hga_cli.data.raw.readings import Tree, best_reading, classes_of
 from hga_cli.imaging.volume import SUFFIXES, integers, read_volume, stem
 
 LOOKED_INTO = 5

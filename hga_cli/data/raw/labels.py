@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hga_cli.core.errors import DataError
-from hga_cli.data.description import Description
+from hga_cli.data.raw.description import Description
 from hga_cli.imaging.resample import lost_structures
 from hga_cli.imaging.trail import bounding_box
 from hga_cli.imaging.volume import Volume, integers

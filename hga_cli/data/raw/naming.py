@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from hga_cli.data.description import Description
+from hga_cli.data.raw.description import Description
 from hga_cli.imaging.volume import PATIENT_SUFFIXES, is_volume, stem
 
 SEPARATORS = "_- ."

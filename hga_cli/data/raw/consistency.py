@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from hga_cli.core.errors import Problem
-from hga_cli.data.description import Description
+from hga_cli.data.raw.description import Description
 from hga_cli.data.store import CaseEntry
 
 

@@ -11,9 +11,9 @@ from itertools import chain, combinations, count, product
 from pathlib import Path
 from typing import Any
 
-from hga_cli.data.clues import IMAGE, IMAGE_WORDS, LABEL, LABEL_WORDS, OTHER, Clue, name_of
-from hga_cli.data.description import CHANNELS, Description, parse_description
-from hga_cli.data.naming import is_ignored, read_name
+from hga_cli.data.raw.clues import IMAGE, IMAGE_WORDS, LABEL, LABEL_WORDS, OTHER, Clue, name_of
+from hga_cli.data.raw.description import CHANNELS, Description, parse_description
+from hga_cli.data.raw.naming import is_ignored, read_name
 from hga_cli.imaging.volume import SUFFIXES, stem
 
 FEW_FOLDERS = 5

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from hga_cli.core.combinations import Combination, in_order
 from hga_cli.core.errors import DataError, Problem, ProblemsError
-from hga_cli.data.description import CHANNELS, LABEL, Description
-from hga_cli.data.naming import Name, is_ignored, read_name, volumes_below
+from hga_cli.data.raw.description import CHANNELS, LABEL, Description
+from hga_cli.data.raw.naming import Name, is_ignored, read_name, volumes_below
 from hga_cli.imaging.volume import PATIENT_SUFFIXES, describe_grid, stem
 
 
