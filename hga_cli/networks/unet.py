@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from hga_cli.core.combinations import Combination
 from hga_cli.networks.backbone import Backbone, Features, Prediction
+from hga_cli.networks.norm_relu import norm_relu
 
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 NORM_GROUPS = 8
@@ -63,7 +64,8 @@ class EnsembleUNet(Backbone):
             logits, feature = features[combination[0]]
             return Prediction(logits=logits, feature=feature)
         logits, feature = (
-            torch.stack(parts).mean(0) for parts in zip(*(features[name] for name in combination), strict=True)
+            torch.stack(parts).sum(0) / len(parts)
+            for parts in zip(*(features[name] for name in combination), strict=True)
         )
         return Prediction(logits=logits, feature=feature)
 
@@ -80,7 +82,7 @@ class EnsembleUNet(Backbone):
         value = skips.pop()
         for level, skip in zip(self.up, reversed(skips), strict=True):
             value = level(torch.cat([skip, _doubled(value, skip.shape[2:])], 1), names)
-        return self.head(value), value
+        return pointwise(self.head, value), value
 
 
 class DoubleConvolution(nn.Module):
@@ -100,15 +102,28 @@ class DoubleConvolution(nn.Module):
     def forward(self, stacked: Tensor, names: Combination) -> Tensor:
         """Map (n B, inputs, *space), n modalities one after another, to (n B, outputs, *space)."""
         for place, convolution in enumerate(self.convolutions):
-            parts = convolution(stacked).chunk(len(names))
-            normed = [self._norm(name, place)(part) for name, part in zip(names, parts, strict=True)]
-            stacked = functional.relu(torch.cat(normed) if len(names) > 1 else normed[0], inplace=True)
+            stacked = norm_relu(convolution(stacked), [self._norm(name, place) for name in names])
         return stacked
 
-    def _norm(self, name: str, place: int) -> nn.Module:
+    def _norm(self, name: str, place: int) -> nn.GroupNorm:
         norms = self.norms[name]
         assert isinstance(norms, nn.ModuleList)
-        return norms[place]
+        norm = norms[place]
+        assert isinstance(norm, nn.GroupNorm)
+        return norm
+
+
+def pointwise(convolution: nn.Conv2d | nn.Conv3d, value: Tensor) -> Tensor:
+    """Apply a convolution of one voxel to (B, C, *space) as a matrix product.
+
+    On a CPU the way back is many times faster in fp32. The result lies in memory as the value does.
+    """
+    weight, bias = convolution.weight.flatten(1), convolution.bias
+    if value.is_contiguous():
+        product = weight @ value.flatten(2)
+        product = product if bias is None else product + bias.unsqueeze(1)
+        return product.view(*product.shape[:2], *value.shape[2:])
+    return functional.linear(value.movedim(1, -1), weight, bias).movedim(-1, 1)
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:
@@ -127,4 +142,6 @@ def _doubled(value: Tensor, size: torch.Size) -> Tensor:
     mode = "trilinear" if len(size) == 3 else "bilinear"
     value = functional.interpolate(value, size=wanted, mode=mode, align_corners=True)
     padding = [(0, new - old) for old, new in zip(value.shape[2:], size, strict=True)]
+    if value.shape[2:] == size:
+        return value
     return functional.pad(value, [number for pair in reversed(padding) for number in pair])

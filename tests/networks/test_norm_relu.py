@@ -1,0 +1,87 @@
+"""Norm and ReLU as one step give what torch's own layers give, in every layout, and only to the modalities there."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from hga_cli.networks.norm_relu import norm_relu
+from hga_cli.networks.unet import pointwise
+
+LAYOUTS = [(2, torch.contiguous_format), (2, torch.channels_last)]
+LAYOUTS += [(3, torch.contiguous_format), (3, torch.channels_last_3d)]
+
+
+def norms_of(count, channels, dtype):
+    torch.manual_seed(1)
+    norms = [nn.GroupNorm(channels // 2, channels).to(dtype) for _ in range(count)]
+    for norm in norms:
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    return norms
+
+
+def plain(stacked, norms):
+    parts = zip(norms, stacked.chunk(len(norms)), strict=True)
+    return functional.relu(torch.cat([norm(part) for norm, part in parts]))
+
+
+@pytest.mark.parametrize(("dims", "layout"), LAYOUTS)
+@pytest.mark.parametrize(("count", "batch"), [(1, 1), (1, 2), (3, 1), (2, 2)])
+def test_values_and_gradients_are_those_of_plain_layers(dims, layout, count, batch):
+    norms = norms_of(count, 6, torch.float64)
+    start = torch.randn(count * batch, 6, *(5, 3, 4)[:dims], dtype=torch.float64) + 2
+    weights = torch.randn_like(start)
+    found = []
+    for function in (plain, norm_relu):
+        value = start.clone(memory_format=layout).requires_grad_()
+        result = function(value, norms)
+        gradients = torch.autograd.grad((result * weights).sum(), [value, *(p for n in norms for p in n.parameters())])
+        found.append([result, *gradients])
+    for expected, actual in zip(*found, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(("dims", "layout"), LAYOUTS)
+def test_the_layout_is_kept(dims, layout):
+    value = torch.randn(2, 4, *(6,) * dims).contiguous(memory_format=layout)
+    assert norm_relu(value, norms_of(2, 4, torch.float32)).is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_bf16_is_near_to_float32(layout):
+    norms = norms_of(1, 16, torch.float32)
+    start, weights = torch.randn(2, 1, 16, 12, 12, 12).unbind(0)
+    gradients = []
+    for kind in (torch.float32, torch.bfloat16):
+        value = start.detach().to(kind).contiguous(memory_format=layout).clone().requires_grad_()
+        norm_relu(value, norms).backward(weights.to(kind))
+        gradients.append(value.grad.float())
+    exact, rounded = gradients
+    assert (exact - rounded).norm() < 0.02 * exact.norm()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_the_gradient_that_comes_in_is_left_alone(layout):
+    value = torch.randn(1, 4, 3, 3, 3).contiguous(memory_format=layout).requires_grad_()
+    result = norm_relu(value, norms_of(1, 4, torch.float32))
+    given = torch.randn_like(result)
+    kept = given.clone()
+    result.backward(given)
+    assert torch.equal(given, kept)
+
+
+@pytest.mark.parametrize(("dims", "layout"), LAYOUTS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_pointwise_is_the_convolution(dims, layout, bias):
+    torch.manual_seed(0)
+    convolution = (nn.Conv2d if dims == 2 else nn.Conv3d)(5, 3, 1, bias=bias).double()
+    value = torch.randn(2, 5, *(4,) * dims, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    weights = torch.randn(2, 3, *(4,) * dims, dtype=torch.float64)
+    inputs = [value, *convolution.parameters()]
+    expected = torch.autograd.grad((convolution(value) * weights).sum(), inputs)
+    actual = torch.autograd.grad((pointwise(convolution, value) * weights).sum(), inputs)
+    torch.testing.assert_close(pointwise(convolution, value), convolution(value))
+    for one, other in zip(actual, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    assert pointwise(convolution, value).is_contiguous(memory_format=layout)
