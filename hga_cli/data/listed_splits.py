@@ -99,7 +99,7 @@ def _read_folder(folder: Path) -> Lists:
     for part in PARTS:
         file = folder / f"{part}.txt"
         if file.exists():
-            parts[part] = read_names(file)
+            parts[part] = read_names(file, may_be_empty=part == "val")
     if lacking := [f"{part}.txt" for part in PARTS if part not in parts]:
         message = f"folder '{folder}' has no {' and no '.join(lacking)}"
         raise DataError(message, hint=HINT)

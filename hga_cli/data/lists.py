@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hga_cli.core.errors import DataError
+from hga_cli.data.raw.case_ids import composed
 from hga_cli.data.raw.description import Description
 
 Item = tuple[str, int | None]
@@ -42,14 +43,14 @@ class Row:
         raise DataError(message, hint=f"the first line names the columns; give each line a '{columns[0]}'")
 
 
-def read_names(path: Path) -> list[str]:
+def read_names(path: Path, *, may_be_empty: bool = False) -> list[str]:
     """Read a text file with one name a line; empty lines mean nothing.
 
     Raises:
-        DataError: no such file, no UTF-8 text, or no name in it.
+        DataError: no such file, no UTF-8 text, or no name in it, unless that may be.
     """
     names = [line.strip() for line in _text(path).split("\n") if line.strip()]
-    if not names:
+    if not names and not may_be_empty:
         message = f"'{path}' names nothing"
         raise DataError(message, hint="write one name a line")
     return names
@@ -163,7 +164,7 @@ def some(names: Iterable[str]) -> str:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return composed(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         message = f"no file '{path}'"
         raise DataError(message, hint="check the path") from None

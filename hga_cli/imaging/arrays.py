@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hga_cli.core.errors import DataError
 from hga_cli.imaging.trail import Triple
-from hga_cli.imaging.volume import Volume, file_digest
+from hga_cli.imaging.volume import Volume, file_digest, kind_of, times
 
 SUFFIX = ".npy"
 LEAST_BACKGROUND = 0.01
@@ -30,12 +30,12 @@ def read_array_label(path: Path, orientation: str, spacing: Triple) -> Volume:
     Raises:
         DataError: no array, damaged, no numbers, or not three axes.
     """
-    array, digest = _load(path, axes=3)
+    array, digest = _load(path, (3,))
     return _volume(path, array, digest, orientation, spacing)
 
 
 def read_array_channels(path: Path, orientation: str, spacing: Triple) -> list[Volume]:
-    """Read (D, H, W, M) as one volume for each modality, with 0 as background.
+    """Read (D, H, W, M) as one volume for each modality, with 0 as background; three axes are one modality.
 
     Args:
         path: of the file.
@@ -43,9 +43,10 @@ def read_array_channels(path: Path, orientation: str, spacing: Triple) -> list[V
         spacing: voxel size in mm, in the order of the axes.
 
     Raises:
-        DataError: no array, damaged, no numbers, or not four axes.
+        DataError: no array, damaged, no numbers, or other than three or four axes.
     """
-    array, digest = _load(path, axes=4)
+    array, digest = _load(path, (3, 4))
+    array = array.reshape(*array.shape[:3], -1)
     channels = [np.ascontiguousarray(array[..., index]) for index in range(array.shape[3])]
     return [_volume(path, one - background_value(one), digest, orientation, spacing) for one in channels]
 
@@ -63,7 +64,7 @@ def background_value(image: NDArray[Any]) -> float:
     return float(values[largest]) if counts.size and counts[largest] >= LEAST_BACKGROUND * image.size else 0.0
 
 
-def _load(path: Path, axes: int) -> tuple[NDArray[Any], str]:
+def _load(path: Path, axes: tuple[int, ...]) -> tuple[NDArray[Any], str]:
     try:
         digest = file_digest(path)
         array: NDArray[Any] = np.load(path, allow_pickle=False)
@@ -73,9 +74,10 @@ def _load(path: Path, axes: int) -> tuple[NDArray[Any], str]:
     except (ValueError, EOFError) as error:
         message = f"'{path}' is no whole array file: {error}"
         raise DataError(message, hint="copy it again") from None
-    if array.dtype.kind not in "biuf" or array.ndim != axes:
+    if array.dtype.kind not in "biuf" or array.ndim not in axes:
+        expected = " or ".join(map(str, axes))
         message = (
-            f"'{path}' holds {array.dtype} of shape {'x'.join(map(str, array.shape))}, expected numbers, {axes} axes"
+            f"'{path}' holds {kind_of(array.dtype)}, shape {times(array.shape)}, expected numbers, {expected} axes"
         )
         raise DataError(message, hint="images are (H, W, D, modalities), labels (H, W, D)")
     return array.astype(array.dtype.newbyteorder("="), copy=False), digest

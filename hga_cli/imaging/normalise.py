@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from hga_cli.imaging.trail import bounding_box
 
+MOST = 0.5
+"""A value that fills more than this share of the border of an image is its background."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
@@ -37,6 +40,17 @@ def foreground_statistics(image: NDArray[Any]) -> Statistics | None:
         return None
     std = float(values.std(dtype=np.float64))
     return Statistics(mean=float(values.mean(dtype=np.float64)), std=std) if 0 < std < np.inf else None
+
+
+def filled_border(image: NDArray[Any]) -> float | None:
+    """Return the value that fills most of the border of an image where it is not 0, for example -1024 in CT.
+
+    Then background counts as foreground. None: it is 0, or noise.
+    """
+    faces = [np.moveaxis(image, axis, 0)[end].ravel() for axis in range(image.ndim) for end in (0, -1)]
+    border = np.concatenate(faces)
+    value = np.partition(border, border.size // 2)[border.size // 2]
+    return float(value) if value != 0 and (border == value).mean() > MOST else None
 
 
 def clip_to_percentiles(image: NDArray[Any], percentiles: tuple[float, float]) -> NDArray[Any]:

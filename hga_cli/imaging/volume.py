@@ -8,7 +8,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,34 +64,29 @@ def read_volume(path: Path) -> Volume:
     Raises:
         DataError: no such file, damaged, no numbers (RGB, complex), a true fourth axis, or fewer than three.
     """
-    if is_itk(path):
-        data, affine = read_itk(path)
-        return Volume(path=path, data=data, affine=affine, header=_header(data, affine), digest=file_digest(path))
-    image, digest = _open(path)
-    volume = Volume(path=path, data=_values(image, path), affine=image.affine, header=image.header, digest=digest)
+    volume = _read(path)
     if volume.data.ndim != 3:
         message = f"'{path}' has shape {times(volume.data.shape)}, expected three axes"
-        raise DataError(message, hint="a 4D file with one modality per volume needs --modalities (predict)")
+        raise DataError(message, hint="write one file per modality; hga predict takes 4D images with --modalities")
     return volume
 
 
 def read_channels(path: Path) -> list[Volume]:
-    """Read a 4D file (D, H, W, channels) as one volume per channel.
+    """Read a 4D file (D, H, W, channels) as one volume per channel; three axes are one channel.
+
+    ITK may hold the channels as several numbers for each voxel, in NIfTI along the fifth axis.
 
     Raises:
-        DataError: as ``read_volume``, or the file has three axes or is no NIfTI file.
+        DataError: as ``read_volume``, or the file has other than three or four axes.
     """
-    image, digest = _open(path)
-    data = _values(image, path)
-    if data.ndim != 4:
-        message = f"'{path}' has shape {times(data.shape)}, expected four axes"
-        raise DataError(message, hint="leave out --modalities for a file of one modality")
-    header = image.header.copy()
+    whole = _read(path)
+    if whole.data.ndim < 3 or sum(size > 1 for size in whole.data.shape[3:]) > 1:
+        message = f"'{path}' has shape {times(whole.data.shape)}, expected three axes, and one for modalities"
+        raise DataError(message, hint="put one volume per modality along the fourth axis")
+    data = whole.data.reshape(*whole.data.shape[:3], -1)
+    header = whole.header.copy()
     header.set_data_shape(data.shape[:3])
-    return [
-        Volume(path=path, data=data[..., index], affine=image.affine, header=header, digest=digest)
-        for index in range(data.shape[3])
-    ]
+    return [replace(whole, data=data[..., index], header=header) for index in range(data.shape[3])]
 
 
 def file_digest(path: Path) -> str:
@@ -113,7 +108,12 @@ def integers(volume: Volume) -> NDArray[np.integer[Any]]:
         return values.view(np.uint8)
     if np.issubdtype(values.dtype, np.integer):
         return values
-    if np.isfinite(values).all() and np.abs(values - np.rint(values)).max(initial=0.0) <= LABEL_TOLERANCE:
+    if bad := int((~np.isfinite(values)).sum()):
+        message = f"'{volume.path}' holds values that are not integers: NaN or infinite in {bad} voxels"
+        raise DataError(
+            message, hint="a label map holds one integer per class; set those voxels to 0 or to their class"
+        )
+    if np.abs(values - np.rint(values)).max(initial=0.0) <= LABEL_TOLERANCE:
         rounded: NDArray[np.int64] = np.rint(values).astype(np.int64)
         return rounded
     found = len(np.unique(values))
@@ -179,6 +179,15 @@ def _header(data: NDArray[Any], affine: NDArray[np.float64]) -> Any:
     return header
 
 
+def _read(path: Path) -> Volume:
+    """Read a file with any number of axes; trailing ones of length one are dropped."""
+    if is_itk(path):
+        data, affine = read_itk(path)
+        return Volume(path=path, data=data, affine=affine, header=_header(data, affine), digest=file_digest(path))
+    image, digest = _open(path)
+    return Volume(path=path, data=_values(image, path), affine=image.affine, header=image.header, digest=digest)
+
+
 def _hash() -> Any:
     return hashlib.blake2b(digest_size=16)
 
@@ -196,7 +205,7 @@ def _open(path: Path) -> tuple[Any, str]:
         kind = nibabel.Nifti2Image if raw[:4] in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c") else nibabel.Nifti1Image
         return kind.from_bytes(raw), digest
     except (ImageFileError, HeaderDataError, WrapStructError, EOFError, OSError, zlib.error, ValueError) as error:
-        message = f"'{path}' is not a whole NIfTI file: {error}"
+        message = f"'{path}' is not a whole NIfTI file: {_first_line(error)}"
         raise DataError(message, hint="copy or convert it again") from None
 
 
@@ -204,14 +213,23 @@ def _values(image: Any, path: Path) -> NDArray[Any]:
     try:
         data = np.asarray(image.dataobj)
     except (OSError, ValueError, EOFError) as error:
-        message = f"'{path}' is damaged: {error}"
+        message = f"'{path}' is damaged: {_first_line(error)}"
         raise DataError(message, hint="copy or convert it again") from None
     if data.dtype.kind not in "biuf":
-        message = f"'{path}' holds {data.dtype} values, expected numbers"
+        message = f"'{path}' holds {kind_of(data.dtype)}, expected one number per voxel"
         raise DataError(message, hint="convert colour or complex images to one number per voxel")
     while data.ndim > 3 and data.shape[-1] == 1:
         data = data[..., 0]
     return data.astype(data.dtype.newbyteorder("="), copy=False)
+
+
+def kind_of(dtype: np.dtype[Any]) -> str:
+    """Return what voxels hold, for messages: ``colours (R, G, B)``, ``complex64``."""
+    return f"colours ({', '.join(dtype.names)})" if dtype.names else str(dtype)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def times(shape: Sequence[int]) -> str:

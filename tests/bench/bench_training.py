@@ -1,12 +1,14 @@
 """What a training step of HGA costs, beside a code that computes every modality, present or not, one after another.
 
-    make bench                                              the table
-    .venv/bin/python tests/bench/bench_training.py --json   the same numbers for scripts
+    make bench                                                              the table, for unet
+    .venv/bin/python tests/bench/bench_training.py --backbone mmformer      for another backbone
+    .venv/bin/python tests/bench/bench_training.py --json                   the same numbers for scripts
 
-A step at 80^3 with batch 1 and two threads, for the backbone ``--backbone`` (default: unet). "Usual" is our own network
-made to work like scripts of this field: all M modalities go through it one by one in every step, whatever is there. The
-mean over all combinations weighs the numbers of modalities by how many combinations have them. Memory is that of a
-process that does nothing else. It reports and never fails.
+A step at 80^3 with batch 1 and two threads. "Usual" is our own network made to work like scripts of this field: all M
+modalities go through it one by one in every step, whatever is there, in fp32. It runs in the same process, in turns
+with ours. The mean over all combinations weighs the numbers of modalities by how many combinations have them. The speed
+of one convolution tells how this machine compares with that of the targets. Memory is that of a process that does
+nothing else. It reports and never fails.
 """
 
 import argparse
@@ -14,150 +16,121 @@ import json
 import resource
 import subprocess
 import sys
-import time
 from math import comb
-from statistics import median
 
 import torch
-from _timing import Row, show
+from _steps import BASELINE_CONVOLUTION, BRATS, convolution, make_batch, make_training, one_by_one
+from _timing import Row, in_turns, show
 
-from hga_cli.core.config import resolve
-from hga_cli.data.loading import Batch
 from hga_cli.engine.precision import autocast
-from hga_cli.engine.training import Scheme, Training
 
-MODALITIES = ("flair", "t1ce", "t1", "t2")
 TARGETS = {  # issues 6 and 8: seconds in fp32 and bf16, GiB
     "unet": (1.7, 0.8, 2.0),
     "mmformer": (4.0, 2.0, 4.2),
     "rfnet": (6.0, 3.0, 5.0),
     "m2ftrans": (4.5, 2.3, 5.0),
 }
-STEPS = 3
-
-
-def make_training(options):
-    config = resolve(
-        flags={
-            "method.name": "hga",
-            "network.backbone": options.backbone,
-            "data.patch": [options.patch] * 3,
-            "data.batch": 1,
-            "optim.precision": options.precision,
-            "optim.layout": options.layout,
-            "optim.epochs": 1,
-        }
-    )
-    device = torch.device("cpu")
-    return Training(Scheme(config=config, modalities=MODALITIES, classes=4, device=device, iterations=10**6))
-
-
-def make_batch(patch, names):
-    torch.manual_seed(0)
-    space = (patch,) * 3
-    label = torch.zeros((1, *space), dtype=torch.uint8)
-    for value, edge in ((2, 0.7), (1, 0.5), (3, 0.3)):
-        inside = slice(int(patch * (1 - edge) / 2), int(patch * (1 + edge) / 2))
-        label[0, inside, inside, inside] = value
-    images = {name: torch.randn(1, 1, *space) + label[:, None] for name in names}
-    return Batch(step=0, combination=names, cases=("x",), ends_cycle=False, images=images, label=label)
-
-
-def one_by_one(training):
-    """Make the network work as scripts do: each modality in a pass of its own."""
-    encode, fuse = training.model.encode, training.model.fuse
-
-    def encode_each(images):
-        return {name: part for one in images for name, part in encode({one: images[one]}).items()}
-
-    training.model.encode = encode_each
-    training.model.fuse_alone = lambda features, names: {name: fuse(features, (name,)) for name in names}
+USUAL = "usual"
+SIZES = range(1, len(BRATS) + 1)
 
 
 def bare_step(training, batch):
     """The passes of a step with the simplest loss, to see what the losses of the method add."""
-    label, model, images = batch.label.long(), training.model, batch.images
+    model = training.model
     with autocast(training.scheme.device, training.scheme.config.optim.precision):
-        features = model.encode(images)
+        features = model.encode(batch.images)
         fused = model.fuse(features, batch.combination)
-        alone = model.fuse_alone(features, batch.combination) if len(images) > 1 else {}
+        alone = model.fuse_alone(features, batch.combination) if len(batch.images) > 1 else {}
         separate = [model.decode_alone(features, name) for name in batch.combination]
     parts = [fused.logits, fused.feature, *fused.deep, *(one for one in separate if one is not None)]
     parts += [part for one in alone.values() for part in (one.logits, one.feature, *one.deep)]
     sum(part.float().mean() for part in parts).backward()
-    del label
 
 
-def measure(options):
-    """Time one kind of step in this process and print what was found as JSON."""
-    torch.set_num_threads(2)
-    training = make_training(options)
-    if options.usual:
-        one_by_one(training)
-    batch = make_batch(options.patch, MODALITIES[: options.present])
-    training.learn(batch)
-    steps, bare, rest = [], [], []
-    for _ in range(options.steps):
-        started = time.perf_counter()
-        training.learn(batch)
-        steps.append(time.perf_counter() - started)
-        started = time.perf_counter()
-        training.scaler.step(training.optimiser)
-        rest.append(time.perf_counter() - started)
-        training.optimiser.zero_grad(set_to_none=True)
-        started = time.perf_counter()
-        bare_step(training, batch)
-        bare.append(time.perf_counter() - started)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({"step": median(steps), "bare": median(bare), "optimiser": median(rest), "peak": peak}))
+def measure(options, precision, layout):
+    """Return medians in seconds of the steps, of a step without losses, of the optimiser, and of the usual step."""
+    ours = make_training(options.backbone, precision, layout, patch=options.patch)
+    usual = make_training(options.backbone, "fp32", "contiguous", patch=options.patch)
+    one_by_one(usual.model)
+    batches = {size: make_batch(BRATS[:size], options.patch) for size in SIZES}
+    tasks = {size: lambda batch=batch: ours.learn(batch) for size, batch in batches.items()}
+    tasks["optimiser"] = lambda: ours.scaler.step(ours.optimiser)
+    tasks["bare"] = lambda: bare_step(ours, batches[len(BRATS)])
+    tasks[USUAL] = lambda: usual.learn(batches[len(BRATS)])
+    tasks["convolution"] = convolution(options.patch)
+    in_turns(tasks, [()])
+    return in_turns(tasks, [()] * options.steps)
 
 
-def ask(options, present, precision, layout, *, usual=False):
-    words = [sys.executable, __file__, "--one", "--backbone", options.backbone, "--patch", str(options.patch)]
-    words += ["--present", str(present), "--precision", precision, "--layout", layout, "--steps", str(options.steps)]
-    done = subprocess.run([*words, *(["--usual"] if usual else [])], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+def peak(options, *words):
+    """Return the memory in GiB of a process that does two steps with all modalities."""
+    own = ["--peak", "--backbone", options.backbone, "--patch", str(options.patch), "--precision", words[0]]
+    command = [sys.executable, __file__, *own, "--layout", words[1], *words[2:]]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def mean_of_combinations(by_size):
-    weights = {size: comb(len(MODALITIES), size) for size in by_size}
-    return sum(weights[size] * value for size, value in by_size.items()) / sum(weights.values())
+def print_peak(options):
+    """Do two steps and print the memory of this process."""
+    recompute = options.recompute
+    training = make_training(
+        options.backbone, options.precision, options.layout, patch=options.patch, recompute=recompute
+    )
+    for _ in range(2):
+        training.learn(make_batch(BRATS[: options.present], options.patch))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def rows_of(options, precision, layout, target, memory):
+    """Return the rows of one way to compute."""
+    found = measure(options, precision, layout)
+    usual, whole, name = found[USUAL], found[len(BRATS)], f"{precision} {layout}"
+    combinations = sum(comb(len(BRATS), size) for size in SIZES)
+    mean = sum(comb(len(BRATS), size) * found[size] for size in SIZES) / combinations
+    speed = found["convolution"] / BASELINE_CONVOLUTION if options.patch == 80 else None
+    losses = max(0.0, 1 - (found["bare"] + found["optimiser"]) / whole)
+    peaks = {size: peak(options, precision, layout, "--present", str(size)) for size in SIZES}
+    rows = [Row(what=f"{name}: step, mean of {combinations}", unit="s", ours=mean, usual=usual, target=target)]
+    if speed is not None:
+        rows.append(
+            Row(what="  the same at the speed of the target's machine", unit="s", ours=mean / speed, target=target)
+        )
+    rows += [Row(what=f"  step with {size}", unit="s", ours=found[size], usual=usual) for size in SIZES]
+    rows += [
+        Row(what="  one modality, share of four", unit="", ours=found[1] / whole, target=0.35),
+        Row(what="  losses, share of a step", unit="", ours=losses, target=0.1),
+        Row(what="  optimiser, share of a step", unit="", ours=found["optimiser"] / whole, target=0.03),
+        Row(what="  one convolution", unit="s", ours=found["convolution"], usual=BASELINE_CONVOLUTION),
+    ]
+    mean_peak = sum(comb(len(BRATS), size) * peaks[size] for size in SIZES) / combinations
+    rows += [
+        Row(what=f"  peak memory, mean of {combinations}", unit="GiB", ours=mean_peak, target=memory),
+        Row(what="  peak memory with all", unit="GiB", ours=max(peaks.values())),
+        Row(what="  the same with optim.recompute", unit="GiB", ours=peak(options, precision, layout, "--recompute")),
+    ]
+    return rows
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--backbone", default="unet")
     parser.add_argument("--patch", type=int, default=80)
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--layout", default="contiguous")
-    parser.add_argument("--present", type=int, default=4)
-    parser.add_argument("--usual", action="store_true")
-    parser.add_argument("--one", action="store_true")
+    parser.add_argument("--present", type=int, default=len(BRATS))
+    parser.add_argument("--recompute", action="store_true")
+    parser.add_argument("--peak", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    if options.one:
-        return measure(options)
-    usual = ask(options, 4, "fp32", "contiguous", usual=True)
+    torch.set_num_threads(options.threads)
+    if options.peak:
+        return print_peak(options)
     fp32, bf16, memory = TARGETS.get(options.backbone, (None, None, None))
     rows = []
     for precision, target in (("fp32", fp32), ("bf16", bf16)):
         for layout in ("contiguous", "channels_last"):
-            found = {present: ask(options, present, precision, layout) for present in (1, 2, 3, 4)}
-            name = f"{precision} {layout}"
-            mean = mean_of_combinations({size: one["step"] for size, one in found.items()})
-            rows.append(Row(what=f"{name}: step, mean of 15", unit="s", ours=mean, usual=usual["step"], target=target))
-            for size, one in found.items():
-                rows.append(Row(what=f"{name}: step with {size}", unit="s", ours=one["step"], usual=usual["step"]))
-            whole = found[4]
-            share = found[1]["step"] / whole["step"]
-            rows.append(Row(what=f"{name}: one modality, share of four", unit="", ours=share, target=0.35))
-            losses = max(0.0, 1 - (whole["bare"] + whole["optimiser"]) / whole["step"])
-            rows.append(Row(what=f"{name}: losses, share of a step", unit="", ours=losses, target=0.1))
-            rest = whole["optimiser"] / whole["step"]
-            rows.append(Row(what=f"{name}: optimiser, share of a step", unit="", ours=rest, target=0.03))
-            peak = max(one["peak"] for one in found.values())
-            rows.append(Row(what=f"{name}: peak memory", unit="GiB", ours=peak, usual=usual["peak"], target=memory))
+            rows += rows_of(options, precision, layout, target, memory)
     show(f"training step, {options.backbone}, {options.patch}^3", rows, as_json=options.json)
     return None
 

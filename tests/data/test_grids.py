@@ -1,13 +1,18 @@
 """Files on one grid, on grids that lie apart - and brought together, where that is asked for."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from _prepared import moved, problems_of, rotated, same_content
 from _raw import BRATS, MODALITIES, SHAPE, found, image, label, prepared, write_raw
 
 from hga_cli.core.errors import ProblemsError
+from hga_cli.data.raw.grids import unusable_affines
 from hga_cli.data.raw.prepare import Preparation, prepare
 from hga_cli.imaging.trail import to_canonical
+from hga_cli.imaging.volume import Volume, read_volume
 
 ALIGN = Preparation(align=True)
 FINE = tuple(2 * size for size in SHAPE)
@@ -139,6 +144,72 @@ def test_images_without_common_ground_are_refused(tmp_path):
         aligned(folder)
     assert [one.file[-6:] for one in caught.value.problems] == ["t1.nii", "t2.nii"]
     assert all("shares no ground with 'p1_seg.nii'" in one.problem for one in caught.value.problems)
+
+
+@pytest.mark.parametrize("slices", [2, 3])
+@pytest.mark.parametrize("start", [40.0, 44.0, 51.0])
+def test_slab_that_a_coarse_look_misses_is_aligned(tmp_path, start, slices):
+    """Of 120 slices two or three are in the slab; each of them is found again."""
+    shape = (6, 6, 120)
+    grid, slab = np.eye(4), moved(start, 2)
+    arrays = {"flair": image("f", shape) + 1, "t1": ramp(slab, (6, 6, slices)), "seg": np.ones(shape, np.int16)}
+    case = aligned(write_raw(tmp_path, "p1", ["flair", "t1"], arrays=arrays, affines={"flair": grid, "t1": slab}))
+    share = 100 * slices / 120
+    assert f"t1: covers only {share:.2g}% of the grid of 'p1_seg.nii'" in case.warnings
+    raw = case.images["t1"].raw
+    inside = slice(int(start), int(start) + slices)
+    np.testing.assert_allclose(raw[..., inside], ramp(grid, shape)[..., inside], atol=0.01)
+    assert np.count_nonzero(raw) == 36 * slices
+
+
+def test_slab_between_two_slices_is_refused_for_what_it_is(tmp_path):
+    """It shares ground with the label, but no voxel of its grid lies in it: nothing would be left."""
+    coarse, slab = np.diag([1.0, 1, 3, 1]), np.diag([1.0, 1, 0.5, 1])
+    slab[2, 3] = 4
+    affines = dict.fromkeys(("flair", "seg"), coarse) | {"t1": slab}
+    arrays = {"t1": image("t1", (12, 14, 2)) + 1}
+    with pytest.raises(ProblemsError) as caught:
+        aligned(write_raw(tmp_path, "p1", ["flair", "t1"], arrays=arrays, affines=affines))
+    (problem,) = caught.value.problems
+    assert problem.problem.startswith("is thinner than the voxels of 'p1_seg.nii', or empty there")
+
+
+@pytest.mark.parametrize("how", [Preparation(), ALIGN, Preparation(spacing=(2, 2, 2))], ids=["plain", "align", "2 mm"])
+def test_grids_near_45_degrees_are_one(tmp_path, how):
+    """Differences of 1e-6 make other axes canonical; what lies alike in its files is turned alike."""
+    angles = {"flair": 1e-4, "t1ce": -1e-4, "t1": 0, "t2": -1e-4, "seg": 1e-4}
+    far = {role: rotated(45 + angle) for role, angle in angles.items()}
+    folder = write_raw(tmp_path / "near", "p1", affines=far)
+    volumes = [read_volume(folder / f"p1_{role}.nii") for role in angles]
+    assert len({to_canonical(one.data, one.affine).shape for one in volumes}) == 2
+    case = prepare(found(folder), BRATS, how)
+    same = dict.fromkeys(angles, far["flair"])
+    same_content(case, prepare(found(write_raw(tmp_path / "same", "p1", affines=same)), BRATS, how))
+    assert case.warnings == []
+
+
+def test_grid_near_45_degrees_that_lies_apart_is_refused_with_the_distance(tmp_path):
+    affines = dict.fromkeys((*MODALITIES, "seg"), rotated(45 + 1e-4))
+    affines["t1"] = rotated(45 - 1e-4) + moved(0.5, 2) - np.eye(4)
+    (problem,) = problems_of(write_raw(tmp_path, "p1", affines=affines))
+    assert problem.problem.startswith("t1 lies up to 0.5 mm away from flair")
+
+
+@pytest.mark.parametrize("size", [1e-5, 5e-4, 1e4])
+def test_size_of_a_voxel_does_not_make_an_affine_useless(tmp_path, size):
+    affine = rotated(20) @ np.diag([size, size, size, 1])
+    case = prepared(write_raw(tmp_path, "p1", affines=dict.fromkeys((*MODALITIES, "seg"), affine)))
+    assert case.trail.original_spacing == pytest.approx((size,) * 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1, 1e3])
+def test_grid_without_depth_is_refused_at_any_size(size):
+    flat = np.diag([size, size, size, 1.0])
+    flat[:3, 2] = flat[:3, 0] + flat[:3, 1]
+    volume = Volume(path=Path("x.nii"), data=np.empty(SHAPE), affine=flat, header=None, digest="")
+    (problem,) = unusable_affines("p1", {"t1": volume})
+    assert "affine is not invertible" in problem.problem
+    assert unusable_affines("p1", {"t1": replace(volume, affine=np.diag([size, size, size, 1.0]))}) == []
 
 
 def test_alignment_of_a_modality_does_not_depend_on_the_others(tmp_path):

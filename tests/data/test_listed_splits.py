@@ -50,6 +50,14 @@ def test_folder_without_validation(tmp_path):
     assert parts_of(split) == (["a"], [], ["b"])
 
 
+def test_validation_may_be_an_empty_file_and_nothing_else_may(tmp_path):
+    lists = folder(tmp_path / "lists", train=["a"], val=[], test=["b"])
+    assert parts_of(split_from(lists, "abc")[0]) == (["a"], [], ["b"])
+    (lists / "test.txt").write_text("\n")
+    with pytest.raises(DataError, match=r"test\.txt' names nothing"):
+        read_lists(str(lists))
+
+
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_folder_without_a_part_it_needs(tmp_path, part):
     others = {"train", "test"} - {part}

@@ -1,8 +1,10 @@
 """Lists that people wrote: everything is text, names mean cases, and what a spreadsheet program did is told."""
 
+from dataclasses import replace
+
 import pytest
 
-from hga_cli.core.errors import DataError
+from hga_cli.core.errors import ConfigError, DataError
 from hga_cli.data.lists import Roll, read_names, read_rows, some
 from hga_cli.data.raw.description import load_description
 
@@ -109,6 +111,33 @@ def test_name_of_two_cases():
     assert roll.find("HG_a") == ("HG_a", None)
     with pytest.raises(DataError, match="'a' may mean any of these cases: HG_a, LG_a"):
         roll.find("a")
+
+
+def test_letters_that_macos_splits_are_found(tmp_path):
+    """Case C06: a list that was written on macOS holds u and a diaeresis, the store one letter."""
+    (name,) = read_names(written(tmp_path / "names.txt", "Mu\u0308ller\n"))
+    assert name == "M\u00fcller"
+    assert Roll(BRATS, ["M\u00fcller"]).find(name) == ("M\u00fcller", None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "meant"),
+    [
+        (r"^(?:(q.*)|p.*)$", "p1", ("p1", None)),
+        (r"^(.+)_slice_(\d+)$", "p1_slice_007", ("p1", 7)),
+        (r"^(.+?)(?:_slice_(\d+))?$", "p1", ("p1", None)),
+    ],
+)
+def test_rule_for_names(rule, name, meant):
+    """A group that takes no part is as no match: the name is the case."""
+    assert replace(BRATS, list_name=rule).listed(name) == meant
+
+
+@pytest.mark.parametrize("number", ["ab", "\u00b2", "-1", "1_0"])
+def test_slice_that_is_no_number_is_refused_with_the_rule(number):
+    with pytest.raises(ConfigError, match=f"'brats', list_name: '{number}' in 'p1:{number}' is no number") as caught:
+        replace(BRATS, list_name="^(.+):(.+)$").listed(f"p1:{number}")
+    assert r"(\d+)" in caught.value.hint
 
 
 def test_odd_ids_are_found_as_they_are():

@@ -178,6 +178,33 @@ def test_every_problem_of_a_case_at_once(tmp_path):
     assert {problem.case for problem in problems} == {"p1"}
 
 
+def test_what_to_do_is_part_of_each_problem(tmp_path):
+    """The file stands beside it, so its path is not said again."""
+    colours = np.zeros(SHAPE, np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
+    nan = np.where(label() == 1, np.nan, label()).astype(np.float32)
+    folder = write_raw(tmp_path, "p1", arrays={"t1": colours, "seg": nan, "t2": np.ones((*SHAPE, 2), np.int16)})
+    flair = folder / "p1_flair.nii"
+    flair.write_bytes(flair.read_bytes()[:1000])
+    assert {one.file.rsplit("_", 1)[1]: one.problem for one in problems_of(folder)} == {
+        "flair.nii": "is damaged: Expected 3360 bytes, got 648 bytes from object; copy or convert it again",
+        "t1.nii": "holds colours (R, G, B), expected one number per voxel; "
+        "convert colour or complex images to one number per voxel",
+        "t2.nii": "has shape 12x14x10x2, expected three axes; "
+        "write one file per modality; hga predict takes 4D images with --modalities",
+        "seg.nii": "holds values that are not integers: NaN or infinite in 60 voxels; "
+        "a label map holds one integer per class; set those voxels to 0 or to their class",
+    }
+
+
+@pytest.mark.parametrize("background", [-1024, 7])
+def test_background_that_is_not_0_is_said(tmp_path, background):
+    shifted = image("p1 t1")
+    shifted[shifted == 0] = background
+    case = prepared(write_raw(tmp_path, "p1", arrays={"t1": shifted}))
+    text = f"t1: background of 'p1_t1.nii' is {background}, not 0, so it counts as foreground; subtract it"
+    assert case.warnings == [text]
+
+
 def test_slice_of_a_png_is_refused(tmp_path):
     folder = write_raw(tmp_path, "p1", arrays={"t1": np.ones(SHAPE[:2], np.int16)})
     (problem,) = problems_of(folder)
@@ -216,7 +243,10 @@ def test_modalities_of_one_file(tmp_path):
     short = RawCase(case="p1", subject="p1", images={"t2": path}, label=None, channels=("t2",))
     with pytest.raises(ProblemsError) as caught:
         prepare(short, BRATS, Preparation())
-    assert caught.value.problems[0].problem == "holds 2 volumes but 1 modalities are named: t2"
+    assert caught.value.problems[0].problem == (
+        "holds 2 volumes but 1 modalities are named: t2; "
+        "name one modality for each volume along the fourth axis, in their order"
+    )
 
 
 def test_file_order_decides_nothing(tmp_path):

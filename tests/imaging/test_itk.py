@@ -64,7 +64,7 @@ def test_grid_for_messages(sample_data, tmp_path):
         (lambda path: path.write_bytes(b"NRRD0004\ntype: short\n"), "is not a whole .nrrd file"),
         (
             lambda path: SimpleITK.WriteImage(SimpleITK.Image([4, 4, 4], SimpleITK.sitkVectorUInt8, 3), str(path)),
-            "one number",
+            "4x4x4x3, expected three axes",
         ),
         (
             lambda path: SimpleITK.WriteImage(SimpleITK.Image([4, 4], SimpleITK.sitkUInt8), str(path)),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hga_cli.imaging.normalise import foreground_statistics, z_score
+from hga_cli.imaging.normalise import filled_border, foreground_statistics, z_score
 
 
 def image(dtype, low=-50, high=400):
@@ -64,3 +64,18 @@ def test_two_different_voxels_are_enough():
     raw[1, 1, :2] = 2, 4
     found = foreground_statistics(raw)
     assert (found.mean, found.std, found.background) == (3, 1, -3)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("value", [-1024, 0, 7])
+def test_border_that_is_mostly_one_value(value, order):
+    """More than half of the border is enough; zeros inside, as of water in CT, are no background."""
+    raw = np.full((9, 8, 7), value, np.int16, order=order)
+    raw[2:7, 2:6, 2:5] = 0 if value else 50
+    raw[0] = np.arange(1, 57).reshape(8, 7)
+    assert filled_border(raw) == (value or None)
+    assert filled_border(raw.astype(np.float32)) == (value or None)
+
+
+def test_noise_is_no_background():
+    assert filled_border(np.random.default_rng(0).integers(1, 9, (9, 8, 7))) is None

@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import re
 
 import nibabel
 import numpy as np
@@ -136,7 +137,8 @@ def test_second_version_of_the_format(tmp_path):
 def test_colours_and_complex_numbers_are_refused(tmp_path, kind):
     rgb = np.zeros(SHAPE, np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
     save(tmp_path / "a.nii", rgb if kind == "RGB" else np.ones(SHAPE, np.complex64))
-    with pytest.raises(DataError, match="expected numbers") as caught:
+    shown = r"colours \(R, G, B\)" if kind == "RGB" else "complex64"
+    with pytest.raises(DataError, match=f"holds {shown}, expected one number per voxel") as caught:
         read_volume(tmp_path / "a.nii")
     assert "one number per voxel" in caught.value.hint
 
@@ -175,8 +177,16 @@ def test_channels_are_volumes_in_their_order(tmp_path):
         np.testing.assert_allclose(volume.affine, OBLIQUE, atol=1e-6)
     write_label_map(tmp_path / "label.nii", MASK, volumes[1])
     np.testing.assert_array_equal(read_volume(tmp_path / "label.nii").data, MASK)
-    with pytest.raises(DataError, match="expected four axes"):
-        read_channels(tmp_path / "label.nii")
+
+
+def test_three_axes_are_one_channel(tmp_path):
+    """The Decathlon stores a data set of one modality so."""
+    (volume,) = read_channels(save(tmp_path / "a.nii.gz", IMAGE.astype(np.int16)))
+    np.testing.assert_array_equal(volume.data, IMAGE)
+    np.testing.assert_allclose(volume.affine, OBLIQUE, atol=1e-6)
+    assert volume.header.get_data_shape() == SHAPE
+    with pytest.raises(DataError, match=r"has shape 4x5, expected three axes"):
+        read_channels(save(tmp_path / "flat.nii", np.ones((4, 5), np.int16)))
 
 
 @pytest.mark.parametrize(
@@ -193,15 +203,17 @@ def test_scaled_labels_are_rounded_and_never_cut(tmp_path, stored, values):
     np.testing.assert_array_equal(integers(volume), mask)
 
 
-@pytest.mark.parametrize("wrong", [0.5, 3.9, 1.06, np.nan, np.inf], ids=str)
+@pytest.mark.parametrize("wrong", [0.5, 3.9, 1.06, np.nan, -np.inf], ids=str)
 def test_labels_that_are_not_integers_are_refused(tmp_path, wrong):
     mask = MASK.astype(np.float32)
-    mask[3, 3, 3] = wrong
+    mask[3, 3, 3:5] = wrong
     path = save(tmp_path / "a.nii", mask)
-    with pytest.raises(DataError, match="not integers") as caught:
+    finite = np.isfinite(wrong)
+    says = "not integers (5 different ones)" if finite else "not integers: NaN or infinite in 2 voxels"
+    with pytest.raises(DataError, match=re.escape(says)) as caught:
         integers(read_volume(path))
     assert str(path) in caught.value.message
-    assert "is this an image?" in caught.value.hint
+    assert ("is this an image?" if finite else "set those voxels to 0") in caught.value.hint
 
 
 def test_labels_close_to_integers_are_accepted(tmp_path):

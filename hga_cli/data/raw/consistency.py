@@ -32,9 +32,12 @@ def mixed_conventions(values: Mapping[str, Mapping[str, int]], description: Desc
 
 
 def unused_labels(values: Mapping[str, Mapping[str, int]], description: Description) -> list[str]:
-    """Return the labels that no case has: perhaps it is another data set whose files have the same names."""
+    """Return the labels that no case has: perhaps it is another data set whose files have the same names.
+
+    None where no case could be read: then nobody knows.
+    """
     used = {name for found in values.values() for name in found}
-    return [entry.name for entry in description.labels if entry.name not in used]
+    return [entry.name for entry in description.labels if entry.name not in used] if values else []
 
 
 def same_images(entries: Mapping[str, CaseEntry]) -> list[tuple[str, ...]]:

@@ -13,6 +13,8 @@ from typing import Any
 from hga_cli.core.errors import ConfigError, DataError
 
 FILE = "dataset.json"
+IGNORE = "ignore"
+"""What nnU-Net calls the label of voxels that nobody labelled."""
 
 
 def read_dataset_json(raw: Path | None, source: str) -> dict[str, Any]:
@@ -35,6 +37,7 @@ def read_dataset_json(raw: Path | None, source: str) -> dict[str, Any]:
         channels = tree.get("channel_names") or tree["modality"]
         modalities = _channel_names(channels)
         values = _values(tree["labels"])
+        ignored = values.pop(IGNORE, [None])[0]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"'{path}' is no description of a data set: {type(error).__name__} {error}"
         raise DataError(
@@ -54,6 +57,7 @@ def read_dataset_json(raw: Path | None, source: str) -> dict[str, Any]:
         "modalities": modalities,
         "files": {name: [f"{index:04}", name] for index, name in enumerate(modalities)},
         "labels": [{"name": name, "values": [value]} for value, name in names.items()],
+        "ignore_label": ignored,
         "regions": [
             {
                 "name": f"{name}-{place}" if regions.count(name) > 1 else name,
@@ -64,8 +68,13 @@ def read_dataset_json(raw: Path | None, source: str) -> dict[str, Any]:
     }
 
 
+def dataset_jsons(raw: Path) -> list[Path]:
+    """Return every ``dataset.json`` in a raw folder or right below it."""
+    return sorted({*raw.glob(FILE), *raw.glob(f"*/{FILE}")})
+
+
 def _find(raw: Path) -> Path:
-    found = sorted({*raw.glob(FILE), *raw.glob(f"*/{FILE}")})
+    found = dataset_jsons(raw)
     if len(found) != 1:
         what = "no" if not found else f"{len(found)} files"
         message = f"{what} {FILE} in '{raw}'"
@@ -86,9 +95,7 @@ def _values(labels: Mapping[str, Any]) -> dict[str, list[int]]:
         str(name): sorted({int(one) for one in (value if isinstance(value, list) else [value])})
         for name, value in pairs
     }
-    return {
-        name: [value for value in values if value] for name, values in found.items() if any(values) and name != "ignore"
-    }
+    return {name: [value for value in values if value] for name, values in found.items() if any(values)}
 
 
 def _label_name(value: int, values: Mapping[str, list[int]]) -> str:

@@ -10,13 +10,16 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from hga_cli.core.catalog import shipped
 from hga_cli.core.combinations import Combination, all_combinations, combination_name, in_order
 from hga_cli.core.config import merged
 from hga_cli.core.errors import ConfigError, UsageError, suggestion
+from hga_cli.data.raw.case_ids import composed
+from hga_cli.imaging.arrays import SUFFIX
+from hga_cli.imaging.volume import PATIENT_SUFFIXES
 from hga_cli.metrics.regions import Region
 
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -24,6 +27,28 @@ LABEL, CHANNELS = "label", "channels"
 RESERVED = frozenset({LABEL, CHANNELS, "fused"})
 """Words that mean something else where a modality is named."""
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=40)]
+SEPARATORS = "_- ."
+"""What stands between a case and an ending."""
+
+
+def _path_end(text: str) -> str:
+    """Drop a suffix that was written too (``labels/*.nii.gz``): names are compared without it."""
+    suffix = next((one for one in (*PATIENT_SUFFIXES, SUFFIX) if text.lower().endswith(one)), "")
+    plain = composed(text[: len(text) - len(suffix)])
+    if not plain.strip(SEPARATORS):
+        message = f"'{text}' names no file; write what names end in, for example t1"
+        raise ValueError(message)
+    return plain
+
+
+def _ending(text: str) -> str:
+    """Drop the separator before an ending too (``_t1``): any separator may stand there."""
+    plain = _path_end(text)
+    return plain if "/" in plain or "*" in plain else plain.lstrip(SEPARATORS)
+
+
+Ending = Annotated[str, AfterValidator(_ending)]
+PathEnd = Annotated[str, AfterValidator(_path_end)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -65,9 +90,9 @@ class Layout:
 
     case: str | None = None
     """Regular expression, searched in the absolute path without suffix; its groups, joined by ``_``, are the case id,
-    and the files of a case may lie in several folders. None or no match: what stands before the ending in the file
-    name, else the name of the folder; the files of a case lie in one folder."""
-    ignore: tuple[str, ...] = ()
+    and the files of a case may lie in several folders. None, no match or no group: what stands before the ending in
+    the file name, else the name of the folder; the files of a case lie in one folder."""
+    ignore: tuple[PathEnd, ...] = ()
     """Ends of paths (``Raw_Data/*``) that preprocessing passes over."""
     suffixes: Annotated[tuple[str, ...], Field(min_length=1)] = (".nii.gz", ".nii")
     orientation: Annotated[str, Field(pattern=r"^[RL][AP][SI]$")] = "RAS"
@@ -83,12 +108,15 @@ class Description:
     name: Name
     title: str = ""
     modalities: Annotated[tuple[Name, ...], Field(min_length=1)]
-    files: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]]
-    """For each modality, and for ``label``, the endings of file names (without ``.nii.gz``), compared without case. An
-    entry with ``/`` or ``*`` is the end of a path instead (``Masks/Consensus``). ``channels``, if it is there: files
-    that hold all modalities along their last axis, in the order of ``modalities``."""
+    files: dict[str, Annotated[tuple[Ending, ...], Field(min_length=1)]]
+    """For each modality, and for ``label``, the endings of file names, compared without case; a separator before them
+    (``_t1``) and a suffix (``.nii.gz``) are dropped. An entry with ``/`` or ``*`` is the end of a path instead
+    (``Masks/Consensus``). ``channels``, if it is there: files that hold all modalities along their last axis, in the
+    order of ``modalities``."""
     labels: Annotated[tuple[LabelClass, ...], Field(min_length=1)]
     regions: Annotated[tuple[RegionOfLabels, ...], Field(min_length=1)]
+    ignore_label: int | None = None
+    """The value of voxels that nobody labelled (``ignore`` of nnU-Net): a file that holds it is refused."""
     subject: str | None = None
     """Regular expression whose first group, found in a case id, is the subject; None or no match: the id itself."""
     list_name: str | None = None
@@ -111,6 +139,7 @@ class Description:
                 "[files] needs one entry per modality and one for label",
             ),
             (len(set(values)) == len(values) and 0 not in values, "a label value is used twice, or is 0 (background)"),
+            (self.ignore_label not in (0, *values), "ignore_label is the value of a label, or 0 (background)"),
             (len(set(names)) == len(names), "two labels have the same name"),
             (len({region.name for region in self.regions}) == len(self.regions), "two regions have the same name"),
             (len(set(endings)) == len(endings), "an ending stands for two modalities"),
@@ -154,12 +183,20 @@ class Description:
         return (found.group(1) if found else None) or case
 
     def listed(self, name: str) -> tuple[str, int | None]:
-        """Return (case, slice) that a name in a list means; the slice is None where it is the whole case."""
+        """Return (case, slice) that a name in a list means; the slice is None where it is the whole case.
+
+        Raises:
+            ConfigError: what the rule takes for the number of a slice is none.
+        """
         found = re.match(self.list_name, name) if self.list_name else None
-        if found is None:
+        if found is None or not found.group(1):
             return name, None
         case, *others = found.groups()
-        return case, int(others[0]) if others and others[0] is not None else None
+        number = others[0] if others else None
+        if number is not None and not number.isdecimal():
+            message = f"data set '{self.name}', list_name: '{number}' in '{name}' is no number of a slice"
+            raise ConfigError(message, hint=r"its second group is the number of a slice, (\d+), or is not there")
+        return case, None if number is None else int(number)
 
     def scored_regions(self) -> list[Region]:
         """Return the regions as sets of class indices."""
@@ -216,7 +253,23 @@ def _tree(name_or_file: str) -> dict[str, Any]:
     if base not in known:
         message = f"data set description '{name_or_file}', base: no shipped data set called '{base}'"
         raise ConfigError(message, hint=suggestion(str(base), known))
-    return merged(_tree(base), tree)
+    return merged(_inherited(_tree(base), tree.get("modalities")), tree)
+
+
+def _inherited(base: dict[str, Any], modalities: Any) -> dict[str, Any]:
+    """Return what is taken from a base under other modalities: no file of those that are gone.
+
+    What digits mean holds for the same modalities in any order, numbers of combinations for the same order only.
+    """
+    if not isinstance(modalities, list):
+        return base
+    before, rates = base.get("modalities", []), dict(base.get("imbalance", {}))
+    if sorted(before) != sorted(map(str, modalities)):
+        rates = {}
+    elif before != modalities:
+        rates.pop("ids", None)
+    files = {role: words for role, words in base["files"].items() if role in (*modalities, LABEL, CHANNELS)}
+    return {**base, "files": files, "imbalance": rates}
 
 
 def _text(path: Path) -> str:

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from hga_cli.core.errors import DataError, HgaError, ProblemsError
+from hga_cli.data.raw.case_ids import printable
 from hga_cli.data.raw.clues import IMAGE, LABEL, SPELLINGS, read_clues
-from hga_cli.data.raw.dataset_json import FILE as DATASET_JSON
+from hga_cli.data.raw.dataset_json import dataset_jsons
 from hga_cli.data.raw.description import Description, load_description, parse_description
 from hga_cli.data.raw.discovery import Findings, RawCase, discover
 from hga_cli.data.raw.naming import volumes_below
@@ -53,7 +54,7 @@ def draft(raw: Path) -> Draft:
     """Draft the description of a raw folder.
 
     Raises:
-        DataError: no such folder, or no NIfTI file in it.
+        DataError: no such folder, no NIfTI file in it, or names that are no text.
     """
     if not raw.is_dir():
         message = f"no folder '{raw}'"
@@ -61,7 +62,11 @@ def draft(raw: Path) -> Draft:
     volumes = list(volumes_below(raw, SUFFIXES))
     if not volumes:
         raise _no_volumes(raw)
-    described = sorted({*raw.glob(DATASET_JSON), *raw.glob(f"*/{DATASET_JSON}")})
+    odd = [str(path) for path in volumes if printable(str(path)) != str(path)]
+    if odd:
+        message = f"{len(odd)} names below '{printable(str(raw))}' are no UTF-8 text, the first: '{printable(odd[0])}'"
+        raise DataError(message, hint="rename them: convmv -f latin1 -t utf8 -r --notest does whole folders")
+    described = dataset_jsons(raw)
     if described:
         return _from_dataset_json(described[0], volumes, raw)
     clues = read_clues(volumes, raw)

@@ -16,6 +16,7 @@ MANY_VALUES = 20
 """A label map with more undeclared values is no class map."""
 DRAWN = 255
 """What drawing programs write for "here"."""
+OTHER_FILE = "a label map holds one integer per class; is it another file that should be the label?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +52,7 @@ def read_classes(volume: Volume, description: Description) -> Classes:
         here = sorted(found & set(entry.values))
         if len(here) > 1:
             message = f"both {here[0]} and {here[1]} could mean '{entry.name}'; the convention cannot be guessed"
-            message += f"; {entry.doubt}" if entry.doubt else ""
-            raise DataError(message)
+            raise DataError(message, hint=entry.doubt or "say in the description which value means what")
         for value in here:
             classes[inside][part == value] = index
             values[entry.name] = value
@@ -81,17 +81,20 @@ def _require_declared(found: set[int], description: Description) -> None:
     unknown = sorted(found - {value for entry in description.labels for value in entry.values})
     if not unknown:
         return
+    if description.ignore_label in unknown:
+        message = f"holds the value {description.ignore_label}, 'ignore': voxels that nobody labelled"
+        raise DataError(
+            message, hint="hga trains on whole label maps: label them, set them to 0 where nothing is, or skip the case"
+        )
     if len(unknown) > MANY_VALUES and unknown[0] < 0:
         message = f"looks like an image: {len(found)} different values, minimum {unknown[0]}"
-    elif len(unknown) > MANY_VALUES:
-        message = (
-            f"is no class map: {len(found)} different values up to {unknown[-1]} (an image, or a mask with grey edges?)"
-        )
-    else:
-        shown = ", ".join(map(str, unknown[:6])) + (f" and {len(unknown) - 6} more" if len(unknown) > 6 else "")
-        message = f"holds the values {shown}, which no label of '{description.name}' declares"
+        raise DataError(message, hint=OTHER_FILE)
+    if len(unknown) > MANY_VALUES:
+        message = f"is no class map: {len(found)} different values up to {unknown[-1]}"
+        raise DataError(message, hint=f"an image, or a mask with grey edges? {OTHER_FILE}")
+    shown = ", ".join(map(str, unknown[:6])) + (f" and {len(unknown) - 6} more" if len(unknown) > 6 else "")
+    message = f"holds the values {shown}, which no label of '{description.name}' declares"
+    hint = "is it the right --dataset? its description says what values may mean"
     if found == {DRAWN}:
-        message += (
-            f"; if {DRAWN} means '{description.labels[0].name}', add it to that label's values in the description"
-        )
-    raise DataError(message)
+        hint = f"if {DRAWN} means '{description.labels[0].name}', add it to that label's values in the description"
+    raise DataError(message, hint=hint)

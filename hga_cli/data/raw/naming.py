@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from hga_cli.data.raw.case_ids import composed
+from hga_cli.data.raw.description import SEPARATORS as SEPARATORS
 from hga_cli.data.raw.description import Description
 from hga_cli.imaging.volume import PATIENT_SUFFIXES, is_volume, stem
-
-SEPARATORS = "_- ."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,9 +46,8 @@ def read_name(path: Path, description: Description, suffixes: Sequence[str]) -> 
     named = path.parent if is_volume(path.parent, suffixes) else path
     role, before = _role(named, description, suffixes)
     found = description.layout.case and re.search(description.layout.case, _plain_path(named, suffixes))
-    if found:
-        case = "_".join(group for group in found.groups() if group is not None)
-        return Name(path=path, role=role, case=case, folder=None)
+    if found and any(found.groups()):
+        return Name(path=path, role=role, case="_".join(filter(None, found.groups())), folder=None)
     return Name(path=path, role=role, case=before or _folder_name(named.parent), folder=named.parent)
 
 
@@ -68,7 +67,7 @@ def _role(path: Path, description: Description, suffixes: Sequence[str]) -> tupl
 
     The longest ending counts: ``x_post_t1`` is ``post_t1``, not ``t1``, where both are endings.
     """
-    name, plain = stem(path, suffixes), _plain_path(path, suffixes)
+    name, plain = composed(stem(path, suffixes)), _plain_path(path, suffixes)
     pairs = [(role, pattern) for role, patterns in description.files.items() for pattern in patterns]
     for role, pattern in sorted(pairs, key=lambda pair: -len(pair[1])):
         if "/" in pattern or "*" in pattern:
@@ -84,7 +83,7 @@ def _role(path: Path, description: Description, suffixes: Sequence[str]) -> tupl
 def _plain_path(path: Path, suffixes: Sequence[str]) -> str:
     """Return the absolute path with ``/`` between its parts and without suffix. Links are not resolved."""
     whole = path.absolute()
-    return (whole.parent / stem(whole, suffixes)).as_posix()
+    return composed((whole.parent / stem(whole, suffixes)).as_posix())
 
 
 def _ends_like(path: str, pattern: str) -> bool:
@@ -96,4 +95,4 @@ def _ends_like(path: str, pattern: str) -> bool:
 
 def _folder_name(folder: Path) -> str:
     """Return the name of a folder, also where it was given as ``.`` or ``..``."""
-    return folder.name if folder.name not in ("", "..") else folder.resolve().name
+    return composed(folder.name if folder.name not in ("", "..") else folder.resolve().name)

@@ -15,12 +15,12 @@ from hga_cli.core.combinations import Combination, in_order
 from hga_cli.core.errors import DataError, Problem, ProblemsError
 from hga_cli.data.raw.description import LABEL, Description
 from hga_cli.data.raw.discovery import RawCase
-from hga_cli.data.raw.grids import aligned, grid_problems, unusable_affines
+from hga_cli.data.raw.grids import aligned, grid_problems, turned, unusable_affines
 from hga_cli.data.raw.labels import Classes, label_voxels, lost_label_warnings, read_classes
 from hga_cli.imaging.arrays import SUFFIX, read_array_channels, read_array_label
-from hga_cli.imaging.normalise import Statistics, clip_to_percentiles, foreground_statistics, z_score
+from hga_cli.imaging.normalise import Statistics, clip_to_percentiles, filled_border, foreground_statistics, z_score
 from hga_cli.imaging.resample import resample_image, resample_labels
-from hga_cli.imaging.trail import Trail, Triple, foreground_box, to_canonical
+from hga_cli.imaging.trail import Trail, Triple, foreground_box
 from hga_cli.imaging.volume import Volume, read_channels, read_volume
 
 
@@ -95,8 +95,8 @@ def prepare(raw: RawCase, description: Description, how: Preparation) -> Prepare
     arrays = {role: _clipped(volumes[role], role, how, warnings) for role in raw.images}
     statistics = _statistics(raw, arrays, warnings)
     like = volumes[next(role for role in description.modalities if role in statistics)]
-    reference = to_canonical(volumes[LABEL].data, volumes[LABEL].affine) if classes else None
-    canonical = {role: to_canonical(arrays[role], volumes[role].affine) for role in statistics}
+    reference = turned(volumes[LABEL].data, volumes[LABEL], like) if classes else None
+    canonical = {role: turned(arrays[role], volumes[role], like) for role in statistics}
     shown = [*canonical.values(), *([] if reference is None else [reference])]
     trail = Trail.along(like.data.shape, like.affine, foreground_box(shown), how.spacing)
     return PreparedCase(
@@ -130,7 +130,7 @@ def _usable(
             volumes[LABEL] = classes.volume
             warnings += classes.warnings
         except DataError as error:
-            problems.append(Problem(case=raw.case, file=str(raw.label), problem=error.message))
+            problems.append(_problem(raw, volumes[LABEL].path, error))
     lost = unusable_affines(raw.case, volumes)
     problems += lost
     if not lost and not how.align:
@@ -157,13 +157,19 @@ def _read(raw: RawCase, description: Description) -> tuple[dict[str, Volume], li
         try:
             volumes = _named_channels(raw, _read_channels(path, description))
         except DataError as error:
-            problems.append(Problem(case=raw.case, file=str(path), problem=error.message))
+            problems.append(_problem(raw, path, error))
     for role, path in files.items():
         try:
             volumes[role] = _read_one(path, description)
         except DataError as error:
-            problems.append(Problem(case=raw.case, file=str(path), problem=error.message))
+            problems.append(_problem(raw, path, error))
     return volumes, problems
+
+
+def _problem(raw: RawCase, path: Path, error: DataError) -> Problem:
+    """Return an error about a file as a problem of its case, with what to do about it."""
+    said = error.message.removeprefix(f"'{path}' ")
+    return Problem(case=raw.case, file=str(path), problem=f"{said}; {error.hint}" if error.hint else said)
 
 
 def _read_one(path: Path, description: Description) -> Volume:
@@ -183,7 +189,7 @@ def _named_channels(raw: RawCase, volumes: list[Volume]) -> dict[str, Volume]:
         message = (
             f"holds {len(volumes)} volumes but {len(raw.channels)} modalities are named: {', '.join(raw.channels)}"
         )
-        raise DataError(message)
+        raise DataError(message, hint="name one modality for each volume along the fourth axis, in their order")
     return dict(zip(raw.channels, volumes, strict=True))
 
 
@@ -210,8 +216,12 @@ def _statistics(raw: RawCase, arrays: dict[str, NDArray[Any]], warnings: list[st
         statistics = foreground_statistics(array)
         if statistics is None:
             warnings.append(f"{role}: '{raw.images[role].name}' is constant, it counts as absent")
-        else:
-            found[role] = statistics
+            continue
+        found[role] = statistics
+        border = filled_border(array)
+        if border is not None:
+            text = f"background of '{raw.images[role].name}' is {border:g}, not 0, so it counts as foreground"
+            warnings.append(f"{role}: {text}; subtract it")
     if not found:
         files = ", ".join(str(path) for path in raw.images.values())
         problem = Problem(case=raw.case, file=files, problem="every image is constant")

@@ -1,0 +1,67 @@
+"""Steps and windows of a backbone for the benchmarks, and the machine's own speed."""
+
+import torch
+from torch.nn import functional
+
+from hga_cli.core.config import resolve
+from hga_cli.data.loading import Batch
+from hga_cli.engine.training import Scheme, Training
+
+BRATS = ("flair", "t1ce", "t1", "t2")
+BASELINE_CONVOLUTION = 0.108
+"""Seconds of ``convolution`` on the machine of the targets (Xeon with AMX, 2 threads, quiet)."""
+
+
+def make_training(backbone, precision, layout, *, modalities=BRATS, patch=80, recompute=False):
+    """Return a training of HGA that takes batches of one patch."""
+    flags = {
+        "method.name": "hga",
+        "network.backbone": backbone,
+        "data.patch": [patch] * 3,
+        "data.batch": 1,
+        "optim.precision": precision,
+        "optim.layout": layout,
+        "optim.epochs": 1,
+        "optim.recompute": recompute,
+    }
+    scheme = Scheme(
+        config=resolve(flags=flags), modalities=modalities, classes=4, device=torch.device("cpu"), iterations=10**6
+    )
+    return Training(scheme)
+
+
+def make_batch(names, patch=80):
+    """Return one sample that has these modalities, with nested boxes as its label."""
+    torch.manual_seed(0)
+    space = (patch,) * 3
+    label = torch.zeros((1, *space), dtype=torch.uint8)
+    for value, edge in ((2, 0.7), (1, 0.5), (3, 0.3)):
+        inside = slice(int(patch * (1 - edge) / 2), int(patch * (1 + edge) / 2))
+        label[0, inside, inside, inside] = value
+    images = {name: torch.randn(1, 1, *space) + label[:, None] for name in names}
+    return Batch(step=0, combination=names, cases=("x",), ends_cycle=False, images=images, label=label)
+
+
+def one_by_one(model):
+    """Make a network work as scripts of this field do: each modality in a pass of its own."""
+    encode, fuse = model.encode, model.fuse
+
+    def encode_each(images):
+        return {name: part for one in images for name, part in encode({one: images[one]}).items()}
+
+    model.encode = encode_each
+    model.fuse_alone = lambda features, names: {name: fuse(features, (name,)) for name in names}
+    return model
+
+
+def convolution(patch=80):
+    """Return a function that runs a convolution of 3^3 voxels, 16 to 32 channels, forwards and backwards, in fp32."""
+    torch.manual_seed(0)
+    image = torch.randn(1, 16, *(patch,) * 3, requires_grad=True)
+    weight = torch.randn(32, 16, 3, 3, 3, requires_grad=True)
+
+    def run():
+        functional.conv3d(image, weight, padding=1).sum().backward()
+        image.grad = weight.grad = None
+
+    return run
