@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hga_cli import __version__
-from hga_cli.cli import evaluate, export, info, make_imbalance, predict, preprocess, split, train
+from hga_cli.cli import evaluate, export, info, make_imbalance, predict, preprocess, report, split, train
 
 EPILOG = (
     "A first run:  hga preprocess raw_dir --dataset brats;  hga split --dataset brats;  "
@@ -48,6 +48,7 @@ for module, name, panel in (
     (train, "train", "Train"),
     (evaluate, "evaluate", "Use"),
     (predict, "predict", "Use"),
+    (report, "report", "Use"),
     (export, "export", "Use"),
     (info, "info", "Look"),
 ):

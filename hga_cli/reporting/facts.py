@@ -1,0 +1,76 @@
+"""What the files of a run say."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+from hga_cli.core.errors import DataError
+from hga_cli.core.run_folder import FINISHED, RunFolder
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """One run, as it stands in its folder."""
+
+    name: str
+    about: Document
+    """``run.json``."""
+    config: Document
+    config_text: str
+    """``config.toml``, as it is."""
+    epochs: list[Document]
+    """The lines of ``journal.jsonl``."""
+    metrics: Document | None
+    """``metrics.json``; None: the run was not evaluated."""
+
+    @classmethod
+    def of(cls, run: RunFolder, metrics: Document | None) -> Self:
+        """Read a run.
+
+        Raises:
+            DataError: ``run.json`` or ``config.toml`` cannot be read.
+        """
+        about = run.about()
+        try:
+            text = run.config_file.read_text(encoding="utf-8")
+            config = tomllib.loads(text)
+        except FileNotFoundError:
+            message = f"run '{run.name}' has no config.toml"
+            raise DataError(
+                message, hint="it was stopped before it began, or the file was moved: train again"
+            ) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            message = f"'{run.config_file}' is damaged: {error}"
+            raise DataError(message, hint="move that run elsewhere") from None
+        return cls(name=run.name, about=about, config=config, config_text=text, epochs=_journal(run), metrics=metrics)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the training came to its end."""
+        return bool(self.about["status"] == FINISHED)
+
+    @property
+    def wanted_epochs(self) -> int:
+        """How many epochs were asked for."""
+        return int(self.config["optim"]["epochs"])
+
+    @property
+    def validations(self) -> list[Document]:
+        """The lines of the journal with a validation."""
+        return [line for line in self.epochs if line.get("validation")]
+
+
+def _journal(run: RunFolder) -> list[Document]:
+    """Return the lines of the journal; one that a kill cut off does not count."""
+    path = run.path / "journal.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    found: list[Document] = []
+    for line in lines:
+        with suppress(json.JSONDecodeError):
+            found.append(json.loads(line))
+    return found
