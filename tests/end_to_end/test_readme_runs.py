@@ -28,7 +28,7 @@ def lay_out(folder, sample_data):
     """Make the folders and files that the README talks about."""
     for name in ("brats", "mine"):
         shutil.copytree(sample_data, folder / "raw" / name, ignore=shutil.ignore_patterns("*.py", "*.md"))
-    description = (ROOT / "hga_cli" / "data" / "descriptions" / "brats.toml").read_text(encoding="utf-8")
+    description = (ROOT / "hga_cli" / "data" / "raw" / "descriptions" / "brats.toml").read_text(encoding="utf-8")
     (folder / "mine.toml").write_text(description.replace('name = "brats"', 'name = "mine"'), encoding="utf-8")
     shutil.copytree(sample_data / CASE, folder / "new" / "patient_17")
     files = [sample_data / CASE / f"{CASE}-{ending}.nii.gz" for ending in ENDINGS.values()]
