@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -17,6 +18,9 @@ import pytest
 from typer.testing import CliRunner
 
 from hga_cli.cli.app import app
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell started the tests in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # programs that tests start would ignore Ctrl-C too
 
 SAMPLE_DATA = Path(__file__).parents[1] / "sample_data"
 PLAIN = {"COLUMNS": "300", "HGA_DATA": None, "HGA_RUNS": None, "HGA_DEVICE": None, "FORCE_COLOR": None}
