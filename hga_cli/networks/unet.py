@@ -6,17 +6,20 @@ mean over the modalities that are there. It is the small backbone of HGA (width 
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from hga_cli.core.combinations import Combination
-from hga_cli.networks.backbone import Backbone, Features, Prediction
+from hga_cli.networks.backbone import Ability, Backbone, Features, Prediction
 from hga_cli.networks.norm_relu import norm_relu
 
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 NORM_GROUPS = 8
+COMMON = ("common",)
+"""Whose the norms are where no modality has its own."""
 
 
 class EnsembleUNet(Backbone):
@@ -30,79 +33,86 @@ class EnsembleUNet(Backbone):
         classes: K, with background.
         dims: 2 or 3.
         width: channels of the first level.
+        own_norms: a set of norms per modality, which is the dynamic sharing of GMD; False: one set for all.
     """
 
-    def __init__(self, modalities: Combination, classes: int, *, dims: int = 3, width: int = 16) -> None:
+    abilities: ClassVar[frozenset[Ability]] = frozenset({Ability.DEEPEST})
+
+    def __init__(
+        self, modalities: Combination, classes: int, *, dims: int = 3, width: int = 16, own_norms: bool = True
+    ) -> None:
         super().__init__(modalities, classes, dims)
+        self.own_norms = own_norms
+        owners = modalities if own_norms else COMMON
         levels = [width, 2 * width, 4 * width, 8 * width, 8 * width]
         inputs = [1, *levels[:-1]]
         self.down = nn.ModuleList(
-            DoubleConvolution(before, level, level, modalities, dims)
-            for before, level in zip(inputs, levels, strict=True)
+            DoubleConvolution(before, level, level, owners, dims) for before, level in zip(inputs, levels, strict=True)
         )
         self.up = nn.ModuleList()
         below = levels[-1]
         for index in (3, 2, 1, 0):
             both = levels[index] + below
             below = levels[max(index - 1, 0)]
-            self.up.append(DoubleConvolution(both, both // 2, below, modalities, dims))
+            self.up.append(DoubleConvolution(both, both // 2, below, owners, dims))
         self.head = CONVOLUTION[dims](below, classes, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight)
 
     def encode(self, images: Mapping[str, Tensor]) -> Features:
-        """Run the whole network for the modalities, as one batch; the features are (logits, last feature)."""
+        """Run the whole network for the modalities, as one batch; features are (logits, last feature, deepest one)."""
         names = tuple(images)
-        logits, feature = self._run(torch.cat([images[name] for name in names]), names)
-        parts = zip(logits.chunk(len(names)), feature.chunk(len(names)), strict=True)
+        values = self._run(torch.cat([images[name] for name in names]), names)
+        parts = zip(*(value.chunk(len(names)) for value in values), strict=True)
         return dict(zip(names, parts, strict=True))
 
     def fuse(self, features: Features, combination: Combination) -> Prediction:
-        """Return the mean of logits and of features over the combination."""
+        """Return the means of logits and features over the combination."""
         if len(combination) == 1:
-            logits, feature = features[combination[0]]
-            return Prediction(logits=logits, feature=feature)
-        logits, feature = (
+            logits, feature, deepest = features[combination[0]]
+            return Prediction(logits=logits, feature=feature, deepest=deepest)
+        logits, feature, deepest = (
             torch.stack(parts).sum(0) / len(parts)
             for parts in zip(*(features[name] for name in combination), strict=True)
         )
-        return Prediction(logits=logits, feature=feature)
+        return Prediction(logits=logits, feature=feature, deepest=deepest)
 
     def shared_parameters(self) -> Iterable[nn.Parameter]:
-        """Return all convolutions; the norms belong to the modalities."""
+        """Return all convolutions, and the norms where they do not belong to the modalities."""
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Conv3d):
+            if isinstance(module, nn.Conv2d | nn.Conv3d) or (isinstance(module, nn.GroupNorm) and not self.own_norms):
                 yield from module.parameters()
 
-    def _run(self, stacked: Tensor, names: Combination) -> tuple[Tensor, Tensor]:
-        skips = [self.down[0](stacked, names)]
+    def _run(self, stacked: Tensor, names: Combination) -> tuple[Tensor, Tensor, Tensor]:
+        owners = names if self.own_norms else COMMON
+        skips = [self.down[0](stacked, owners)]
         for level in list(self.down)[1:]:
-            skips.append(level(_max_pool(skips[-1], self.dims), names))
-        value = skips.pop()
+            skips.append(level(_max_pool(skips[-1], self.dims), owners))
+        value = deepest = skips.pop()
         for level, skip in zip(self.up, reversed(skips), strict=True):
-            value = level(torch.cat([skip, _doubled(value, skip.shape[2:])], 1), names)
-        return pointwise(self.head, value), value
+            value = level(torch.cat([skip, _doubled(value, skip.shape[2:])], 1), owners)
+        return pointwise(self.head, value), value, deepest
 
 
 class DoubleConvolution(nn.Module):
-    """Twice: convolution 3, group norm of the modality, ReLU."""
+    """Twice: convolution 3, group norm of the owner, which is a modality or all of them, ReLU."""
 
     recomputable = True
 
-    def __init__(self, inputs: int, middle: int, outputs: int, modalities: Combination, dims: int) -> None:
+    def __init__(self, inputs: int, middle: int, outputs: int, owners: Combination, dims: int) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(
             [CONVOLUTION[dims](inputs, middle, 3, padding=1), CONVOLUTION[dims](middle, outputs, 3, padding=1)]
         )
         self.norms = nn.ModuleDict(
-            {name: nn.ModuleList([_group_norm(middle), _group_norm(outputs)]) for name in modalities}
+            {name: nn.ModuleList([_group_norm(middle), _group_norm(outputs)]) for name in owners}
         )
 
-    def forward(self, stacked: Tensor, names: Combination) -> Tensor:
-        """Map (n B, inputs, *space), n modalities one after another, to (n B, outputs, *space)."""
+    def forward(self, stacked: Tensor, owners: Combination) -> Tensor:
+        """Map (n B, inputs, *space), n owners one after another, to (n B, outputs, *space)."""
         for place, convolution in enumerate(self.convolutions):
-            stacked = norm_relu(convolution(stacked), [self._norm(name, place) for name in names])
+            stacked = norm_relu(convolution(stacked), [self._norm(name, place) for name in owners])
         return stacked
 
     def _norm(self, name: str, place: int) -> nn.GroupNorm:
@@ -121,7 +131,7 @@ def pointwise(convolution: nn.Conv2d | nn.Conv3d, value: Tensor) -> Tensor:
     weight, bias = convolution.weight.flatten(1), convolution.bias
     if value.is_contiguous():
         product = weight @ value.flatten(2)
-        product = product if bias is None else product + bias.unsqueeze(1)
+        product = product if bias is None else product + bias.unsqueeze(1).to(product.dtype)
         return product.view(*product.shape[:2], *value.shape[2:])
     return functional.linear(value.movedim(1, -1), weight, bias).movedim(-1, 1)
 

@@ -85,3 +85,10 @@ def test_pointwise_is_the_convolution(dims, layout, bias):
     for one, other in zip(actual, expected, strict=True):
         torch.testing.assert_close(one, other)
     assert pointwise(convolution, value).is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_pointwise_keeps_half_precision(layout):
+    value = torch.randn(1, 4, 4, 4, 4).contiguous(memory_format=layout)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert pointwise(nn.Conv3d(4, 2, 1), value).dtype == torch.bfloat16
