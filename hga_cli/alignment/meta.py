@@ -61,8 +61,8 @@ class MetaUpdate:
     """theta <- theta + (theta' - theta~), with the trial theta~ and theta' one step of the optimiser after it.
 
     The trial is a step of plain gradient descent, so that the moments of the optimiser belong to the second step only.
-    The published code lets one Adam make both. After an even step the model holds the trial; an epoch of an even number
-    of steps ends with the weights proper, and so does training.
+    The published code lets one Adam make both. After an even step the model holds the trial, so an epoch has an even
+    number of steps (a plan refuses another): what is validated and kept as best are the weights proper.
 
     Args:
         model: its weights are moved.

@@ -56,6 +56,7 @@ def run(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write a CSV file; with --names, only that.")
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another file of that name.")] = False,
     split: options.SplitName = None,
     name: Annotated[str | None, typer.Option(help="Name of the table (default: made from the rates).")] = None,
     seed: options.Seed = None,
@@ -70,9 +71,9 @@ def run(
     """Hide modalities of training cases at chosen unequal rates, for research. Truly incomplete data need no table."""
     del debug
     from hga_cli.core.config import resolve
-    from hga_cli.data.table_files import write_table_file
     from hga_cli.workflows.make_imbalance import imbalance_of_names, make_imbalance
     from hga_cli.workflows.stores import store_of
+    from hga_cli.workflows.table_output import TableOutput
 
     drawn = {"--rates": rates, "--rule": rule, "--seed": seed}
     _refuse_contradictions(names, {"--unit": unit, "--split": split}, drawn, in_vain=published and output is None)
@@ -83,14 +84,14 @@ def run(
     terminal.detail(f"settings: {settings}")
     store = store_of(dataset, data_dir) if names is None or output is None else None
     description = store.description if store else _description(dataset, data_dir)
+    file = TableOutput(path=output, published=published, overwrite=overwrite) if output else None
     if names is not None:
-        report = imbalance_of_names(names, description, settings, terminal, store=store)
+        report = imbalance_of_names(names, description, settings, terminal, store=store, output=file)
     elif store is not None:
-        report = make_imbalance(store, settings, split, terminal)
+        report = make_imbalance(store, settings, split, terminal, output=file)
     if not report.is_new:
         terminal.say(f"the same table '{report.table.name}' was there already")
     if output is not None:
-        write_table_file(output, report.table, description, published=published)
         terminal.say(f"table written to '{output}'")
     terminal.show(_document(report), people=_tables(report))
 
@@ -99,7 +100,7 @@ def _refuse_contradictions(
     names: str | None, of_split: dict[str, Any], drawn: dict[str, Any], *, in_vain: bool
 ) -> None:
     """Stop where one option says that another has no meaning."""
-    is_table = names is not None and names.endswith(".csv")
+    is_table = names is not None and names.lower().endswith(".csv")
     given = [flag for flag, value in of_split.items() if value is not None]
     if names is not None and given:
         message = f"--names says what the units are, and so does {given[0]}"

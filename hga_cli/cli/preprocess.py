@@ -104,6 +104,7 @@ def _document(report: "Report") -> dict[str, object]:
         "written": report.written,
         "unchanged": report.unchanged,
         "problems": [problem.as_dict() for problem in report.problems],
+        "skipped": report.skipped,
         "warnings": report.warnings,
     }
     if report.seen:
@@ -125,7 +126,14 @@ def _tables(report: "Report", description: "Description", *, dry_run: bool) -> l
 
     problems = [problem_table(report.problems)] if report.problems else []
     if not dry_run:
-        counts = [["written", str(len(report.written))], ["unchanged", str(len(report.unchanged))]]
+        counts = [
+            [name, str(len(cases))]
+            for name, cases in (
+                ("written", report.written),
+                ("unchanged", report.unchanged),
+                ("skipped", report.skipped),
+            )
+        ]
         return [*problems, table([str(report.store), "cases"], counts, numbers=1)]
     labels = [entry.name for entry in description.labels]
     rows = [

@@ -8,6 +8,7 @@ import typer
 from hga_cli.cli import options
 from hga_cli.cli.output import Terminal, reporting_errors, table
 from hga_cli.core.catalog import BACKBONES, BALANCERS, shipped
+from hga_cli.core.errors import UsageError
 
 METHODS, RECIPES = (", ".join(shipped(f"presets/{folder}")) for folder in ("methods", "recipes"))
 BACKBONE_NAMES, BALANCER_NAMES = ", ".join(BACKBONES.entries), ", ".join(BALANCERS.entries)
@@ -68,21 +69,15 @@ def run(
     """Train on what each patient really has; what is absent is neither read nor encoded."""
     del debug
     from hga_cli.core.config import resolve
-    from hga_cli.core.errors import UsageError
+    from hga_cli.core.progress import Silent
     from hga_cli.core.run_folder import WatchedRun, find_run, fresh_name, new_run
     from hga_cli.engine.devices import choose_device, gpu_numbers
-    from hga_cli.engine.ranks import is_rank, joined_ranks, start_ranks
+    from hga_cli.engine.ranks import Ranks, joined_ranks, start_ranks
     from hga_cli.workflows.plan import plan
     from hga_cli.workflows.stores import store_of
     from hga_cli.workflows.train import train
     from hga_cli.workflows.trial import dry_run as trial
 
-    if resume and overwrite:
-        message = "--resume and --overwrite contradict each other"
-        raise UsageError(message, hint="--resume continues a run, --overwrite replaces it; give one of them")
-    if resume and preset:
-        message = "--resume continues with the settings of the run; --preset has no say in them"
-        raise UsageError(message, hint="leave out --preset, or start a new run")
     flags = {
         "data.split": split,
         "data.imbalance": imbalance,
@@ -93,34 +88,48 @@ def run(
         "optim.iterations": iterations,
         "seed": seed,
     }
-    old = find_run(runs_dir, run_name, finished=False) if resume else None
-    settings = resolve(
-        recipe=preset, file=config or (old.config_file if old else None), assignments=assignments or [], flags=flags
-    )
-    store = store_of(dataset, data_dir, old)
     chosen = choose_device(device, gpu)
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
-    terminal.detail(f"settings: {settings}")
-    if dry_run:
-        document = trial(plan(store, settings, chosen), progress=terminal)
-        terminal.show(document, people=_trial_tables(document))
-        return
-    if gpu and len(gpu_numbers(gpu)) > 1 and not is_rank():
-        plan(store, settings, chosen)
-        raise typer.Exit(start_ranks(len(gpu_numbers(gpu)), sys.argv[1:]))
+    gpus = len(gpu_numbers(gpu)) if gpu else 1
     with joined_ranks(chosen) as ranks:
+        _refuse_contradictions(resume=resume, overwrite=overwrite, preset=preset)
+        old = find_run(runs_dir, run_name, finished=False) if resume else None
+        settings = resolve(
+            recipe=preset, file=config or (old.config_file if old else None), assignments=assignments or [], flags=flags
+        )
+        store = store_of(dataset, data_dir, old)
+        terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+        progress = terminal if ranks.is_first else Silent()
+        if ranks.is_first:
+            terminal.detail(f"settings: {settings}")
+        if gpus > 1 and ranks.count == 1:
+            plan(store, settings, chosen, Ranks(count=gpus))
+            raise typer.Exit(start_ranks(gpus, sys.argv[1:]))
         planned = plan(store, settings, chosen, ranks)
+        if dry_run:
+            document = trial(planned, progress=progress)
+            if ranks.is_first:
+                terminal.show(document, people=_trial_tables(document))
+            return
         if old is None and ranks.is_first:
-            if run_name is None:
-                run_name = fresh_name(runs_dir, f"{store.path.name}-{settings.method.name}")
-            old = new_run(runs_dir, run_name, overwrite=overwrite)
+            name = fresh_name(runs_dir, f"{store.path.name}-{settings.method.name}") if run_name is None else run_name
+            old = new_run(runs_dir, name, overwrite=overwrite)
         folder = ranks.from_first(old)
         if not ranks.is_first:
-            folder, terminal = WatchedRun(folder.path), Terminal(quiet=True)
-        terminal.say(f"run folder {folder.path}")
-        document = train(planned, folder, resume=resume, progress=terminal)
+            folder = WatchedRun(folder.path)
+        progress.say(f"run folder {folder.path}")
+        document = train(planned, folder, resume=resume, progress=progress)
         if ranks.is_first:
             terminal.show(document, people=[f"trained: {document['checkpoint']}", "next: hga evaluate"])
+
+
+def _refuse_contradictions(*, resume: bool, overwrite: bool, preset: str | None) -> None:
+    """Stop where one option says that another has no meaning."""
+    if resume and overwrite:
+        message = "--resume and --overwrite contradict each other"
+        raise UsageError(message, hint="--resume continues a run, --overwrite replaces it; give one of them")
+    if resume and preset:
+        message = "--resume continues with the settings of the run; --preset has no say in them"
+        raise UsageError(message, hint="leave out --preset, or start a new run")
 
 
 def _trial_tables(document: dict[str, Any]) -> list[Any]:

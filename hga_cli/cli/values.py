@@ -30,7 +30,12 @@ def part_of(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     first, slash, second = text.partition("/")
-    if not slash or not first.isdigit() or not second.isdigit() or not 1 <= int(first) <= int(second):
+    if not (slash and _is_whole(first) and _is_whole(second) and 1 <= int(first) <= int(second)):
         message = f"--shard '{text}': expected i/n with 1 <= i <= n"
         raise UsageError(message, hint="for example --shard 1/4, 2/4, 3/4 and 4/4 on four machines")
     return int(first), int(second)
+
+
+def _is_whole(text: str) -> bool:
+    """Tell whether a text is digits 0 to 9 only (not, say, a raised 2)."""
+    return text.isascii() and text.isdecimal()

@@ -48,6 +48,7 @@ def resolve(
         _assigned(assignments),
         _nested(given),
     ]
+    _refuse_no_terms(layers)
     sections = [layer["method"] for layer in layers if isinstance(layer.get("method"), dict)]
     names = [str(section["name"]) for section in sections if "name" in section]
     method = names[-1] if names else Config().method.name
@@ -55,6 +56,14 @@ def resolve(
     for layer in layers:
         tree = merged(tree, _without_other_method(layer, method))
     return build(tree, flags=given)
+
+
+def _refuse_no_terms(layers: Iterable[Tree]) -> None:
+    """Refuse an empty table of terms: laid over those of the method, it would change nothing."""
+    sections = [layer.get("method") for layer in layers]
+    if any(isinstance(section, dict) and section.get("terms") == {} for section in sections):
+        message = "setting 'method.terms': an empty table leaves the terms of the method as they are"
+        raise ConfigError(message, hint="leave it out; one term is switched off by method.terms.NAME.weight = 0")
 
 
 def _check_names(flags: Mapping[str, Any]) -> None:
@@ -87,7 +96,7 @@ def build(tree: Tree, *, flags: Iterable[str] = ()) -> Config:
         return TypeAdapter(Config).validate_python(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in first["loc"] if "[" not in str(part))  # not: which branch of a union
         if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             message = f"no setting called '{key}'"
             raise ConfigError(message, hint=suggestion(str(first["loc"][-1]), _known_keys(first["loc"][:-1]))) from None
@@ -163,6 +172,9 @@ def _file_tree(file: Path) -> Tree:
     except FileNotFoundError:
         message = f"no configuration file '{file}'"
         raise ConfigError(message, hint="name a TOML file; every run folder holds one: config.toml") from None
+    except IsADirectoryError:
+        message = f"'{file}' is a folder, expected a configuration file"
+        raise ConfigError(message, hint=f"name a TOML file, for example {file / 'config.toml'} of a run") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"'{file}' is not a TOML file: {error}"
         raise ConfigError(message, hint="text values need quotes; see config.toml of a run folder") from None

@@ -17,6 +17,8 @@ from hga_cli.core.atomic import write_json, write_text
 from hga_cli.core.errors import DataError, UsageError, suggestion
 
 RUNNING, FINISHED = "running", "finished"
+ALWAYS_TOLD = ("status", "changed", "store")
+"""What every ``run.json`` says."""
 
 
 class RunFolder:
@@ -63,7 +65,7 @@ class RunFolder:
             raise DataError(message, hint="name a folder that 'hga train' made") from None
         except ValueError:
             about = None
-        if not isinstance(about, dict) or "status" not in about:
+        if not isinstance(about, dict) or not all(isinstance(about.get(key), str) for key in ALWAYS_TOLD):
             message = f"'{self.path / 'run.json'}' is damaged, or was not made by 'hga train'"
             raise DataError(message, hint="move that folder elsewhere")
         return about

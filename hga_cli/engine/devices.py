@@ -60,7 +60,7 @@ def gpu_numbers(text: str) -> list[int]:
         UsageError: these are no different numbers.
     """
     parts = text.split(",")
-    if not all(part.isdigit() for part in parts) or len(set(parts)) != len(parts):
+    if not all(part.isascii() and part.isdecimal() for part in parts) or len(set(parts)) != len(parts):
         message = f"--gpu '{text}' is not the number of a GPU, or several different ones"
         raise UsageError(message, hint="for example --gpu 0, or --gpu 0,1 to train on two")
     return [int(part) for part in parts]

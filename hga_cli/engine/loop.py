@@ -62,7 +62,8 @@ def fit(
         while goes_on and (batch := next(batches, None)) is not None:
             loss = training.learn(batch)
             progress.advance(f"epoch {training.epoch}/{scheme.config.optim.epochs}  loss {loss:.3f}")
-            if training.step % scheme.iterations == 0:
+            ends_epoch = training.step % scheme.iterations == 0
+            if ends_epoch:
                 line = training.end_epoch()
                 if training.step == scheme.steps:
                     training.finish()
@@ -76,7 +77,8 @@ def fit(
                 save(run, training, about)
             (asked,) = ranks.sum(len(requests), device=scheme.device)
             if asked and (training.step < scheme.steps or _is_due(training, examination)):
-                save(run, training, about)
+                if not ends_epoch:
+                    save(run, training, about)
                 run.log(f"interrupted after step {training.step}")
                 raise Interrupted
 

@@ -20,6 +20,7 @@ from hga_cli.data.rates import most_possible, parse_rates, rates_in_words, rates
 from hga_cli.data.raw.description import Description
 from hga_cli.data.store import Store, save_table
 from hga_cli.data.table_files import read_table_file
+from hga_cli.workflows.table_output import TableOutput
 
 MUCH = 0.05
 """Share of the units that rare patterns may take beyond their expected number before it is told."""
@@ -75,13 +76,18 @@ class Rows:
 
 
 def make_imbalance(
-    store: Store, settings: Imbalance, split_name: str | None, progress: Progress | None = None
+    store: Store,
+    settings: Imbalance,
+    split_name: str | None,
+    progress: Progress | None = None,
+    *,
+    output: TableOutput | None = None,
 ) -> Report:
-    """Draw a table for the training part of a split and keep it in the store.
+    """Draw a table for the training part of a split and keep it in the store, and in a file if that is wanted.
 
     Raises:
-        UsageError: no rates, or rates that cannot be read.
-        DataError: no such split, or another table has this name.
+        UsageError: no rates, or rates that cannot be read, or a folder where a file should be.
+        DataError: no such split, or another table has this name, or another file. Nothing was written then.
     """
     progress = progress or Silent()
     split = store.split(split_name)
@@ -94,27 +100,35 @@ def make_imbalance(
         present={name_of(item): store.cases[item[0]].modalities for item in items},
         about={"unit": settings.unit, "split": split.name},
     )
-    return _kept(store, _drawn(rows, store.description, settings, progress))
+    return _kept(_drawn(rows, store.description, settings, progress), store.description, store=store, output=output)
 
 
 def imbalance_of_names(
-    source: str, description: Description, settings: Imbalance, progress: Progress | None = None, *, store: Store | None
+    source: str,
+    description: Description,
+    settings: Imbalance,
+    progress: Progress | None = None,
+    *,
+    store: Store | None,
+    output: TableOutput | None = None,
 ) -> Report:
-    """Draw a table for names, or read a table that names them; keep it in a store, if there is one.
+    """Draw a table for names, or read a table that names them; keep it in a store or a file, if there is one.
 
     Args:
         source: a file with one name a line, a table (``.csv``), or a shipped split (its training part).
         description: modalities, and what names mean.
         settings: rates, rule, seed; the units are the names.
         progress: told about doubts.
-        store: where the table is kept, under the ids of its cases; None: it is only returned.
+        store: where the table is kept, under the ids of its cases; None: nowhere.
+        output: the file it is written to; None: none.
 
     Raises:
-        UsageError: no rates for names, or rates for a table.
-        DataError: the file cannot be read, its names are no cases of the store, or another table has this name.
+        UsageError: no rates for names, or rates for a table, or a folder where a file should be.
+        DataError: the file cannot be read, its names are no cases of the store, or another table has this name, or
+            another file is where this one should be. Nothing was written then.
     """
     progress, known = progress or Silent(), shipped("presets/splits")
-    if Path(source).suffix == ".csv":
+    if Path(source).suffix.lower() == ".csv":
         if settings.rates is not None:
             message = f"'{source}' is a table and says who misses what; rates are given too"
             raise UsageError(message, hint="leave out the rates, or name a text file with one name a line")
@@ -130,10 +144,10 @@ def imbalance_of_names(
             has = {name: store.cases[case].modalities for name, (case, _) in found.items()}
         rows = Rows(unit_of={name: name for name in names}, present=has, about={"names": Path(source).name})
         report = _drawn(rows, description, settings, progress)
-    if store is None:
-        return report
-    table = _in_ids_of(store, report.table, source)
-    return _kept(store, replace(report, table=replace(table, name=settings.name or table.name)))
+    if store is not None:
+        table = _in_ids_of(store, report.table, source)
+        report = replace(report, table=replace(table, name=settings.name or table.name))
+    return _kept(report, description, store=store, output=output)
 
 
 def _drawn(rows: Rows, description: Description, settings: Imbalance, progress: Progress) -> Report:
@@ -194,8 +208,15 @@ def _tell(
         )
 
 
-def _kept(store: Store, report: Report) -> Report:
-    return replace(report, is_new=save_table(store.path, report.table))
+def _kept(report: Report, description: Description, *, store: Store | None, output: TableOutput | None) -> Report:
+    """Keep the table in the store and in the file; where one cannot be, in neither."""
+    if output is not None:
+        output.require_free(report.table, description)
+    if store is not None:
+        report = replace(report, is_new=save_table(store.path, report.table))
+    if output is not None:
+        output.write(report.table, description)
+    return report
 
 
 def _unit(store: Store, item: Item, unit: str) -> str:

@@ -1,15 +1,13 @@
 """What is going to be trained, on what: everything resolved and checked before anything is written."""
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from hga_cli.alignment.frequency import frequency_weights
 from hga_cli.core.catalog import BACKBONES, BALANCERS, OUTER_UPDATES, SAMPLERS
 from hga_cli.core.combinations import Combination, parse_combinations
+from hga_cli.core.digest import digest
 from hga_cli.core.errors import ConfigError, DataError
 from hga_cli.core.settings import Config
 from hga_cli.data.imbalance import ImbalanceTable, item_of
@@ -22,6 +20,9 @@ from hga_cli.engine.objective import Objective
 from hga_cli.engine.precision import check_precision
 from hga_cli.engine.ranks import Ranks
 from hga_cli.engine.training import Scheme
+
+STEPS_THAT_BELONG_TOGETHER = {"meta": 2}
+"""Outer update -> steps between two moments at which the weights are those proper: an epoch must not end elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,9 @@ class Plan:
     ranks: Ranks
     """This process among those that train together."""
     sources: dict[str, str]
-    """Hashes of the split and of what is available: a resumed run must find the same."""
+    """Hashes of the split, of what is available and of the stored cases: a resumed run must find the same."""
+    fingerprints: dict[str, str]
+    """Training or validation case -> what the store has of it."""
 
     @property
     def cases(self) -> list[str]:
@@ -68,6 +71,7 @@ def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None
     BALANCERS.check(config.optim.balancer)
     OUTER_UPDATES.check(config.method.outer.kind)
     check_precision(device, config.optim.precision)
+    _refuse_parts_of_batches(config, ranks or Ranks())
     parse_combinations(config.validation.combinations, store.modalities)
     Objective(config.method, store.modalities)
     split, table = store.split(config.data.split), store.table(config.data.imbalance)
@@ -88,11 +92,14 @@ def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None
     sampler = SAMPLERS.load(config.method.sampler.kind)(
         available, store.modalities, batch=config.data.batch, order=config.method.sampler.order, seed=config.seed
     )
+    iterations = config.optim.iterations or sampler.default_iterations
+    _require_whole_cycles(config, iterations)
+    fingerprints = {case: store.cases[case].fingerprint for case in sorted({*split.train, *split.val})}
     return Plan(
         config=replace(
             config,
             data=replace(config.data, split=split.name, imbalance=table.name if table else "none"),
-            optim=replace(config.optim, iterations=config.optim.iterations or sampler.default_iterations),
+            optim=replace(config.optim, iterations=iterations),
         ),
         store=store,
         available=available,
@@ -101,7 +108,12 @@ def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None
         sampler=sampler,
         device=device,
         ranks=ranks or Ranks(),
-        sources={"split": _hash([split.train, split.val, split.test]), "available": _hash(available)},
+        sources={
+            "split": digest([split.train, split.val, split.test]),
+            "available": digest(available),
+            "cases": digest(fingerprints),
+        },
+        fingerprints=fingerprints,
     )
 
 
@@ -131,5 +143,20 @@ def _found(store: Store, cases: list[str], table: ImbalanceTable | None) -> dict
     return found
 
 
-def _hash(value: Any) -> str:
-    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
+def _refuse_parts_of_batches(config: Config, ranks: Ranks) -> None:
+    """Stop where a batch is computed in parts and a loss adds up over the whole of it: the parts are other losses."""
+    whole = [name for name, term in config.method.terms.items() if term.weight and term.options.get("over_batch")]
+    parts = min(config.optim.accumulate, config.data.batch)
+    if whole and (parts > 1 or ranks.count > 1):
+        why = f"{ranks.count} processes share it" if ranks.count > 1 else f"optim.accumulate={parts} splits it"
+        message = f"the terms {', '.join(whole)} add up over the batch (over_batch), and {why}: that is another loss"
+        other = " ".join(f"--set method.terms.{name}.options.over_batch=false" for name in whole)
+        raise ConfigError(message, hint=f"{other}; or one process and optim.accumulate=1")
+
+
+def _require_whole_cycles(config: Config, iterations: int) -> None:
+    kind = config.method.outer.kind
+    steps = STEPS_THAT_BELONG_TOGETHER.get(kind, 1)
+    if iterations % steps:
+        message = f"outer.kind {kind} makes steps by {steps}, and an epoch has {iterations}: its end would be a trial"
+        raise ConfigError(message, hint=f"--iterations {iterations + 1}")

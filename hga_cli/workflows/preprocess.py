@@ -1,16 +1,16 @@
 """From a raw folder to a store. A second run does only what is missing or has changed."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
+from hga_cli.core.digest import digest
 from hga_cli.core.errors import DataError, Problem, ProblemsError
 from hga_cli.core.processes import in_processes, usable_cores
 from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.core.settings import Preprocess
+from hga_cli.data.raw.case_ids import fault_of_id
 from hga_cli.data.raw.consistency import mixed_conventions, same_images, unused_labels
 from hga_cli.data.raw.description import LABEL, Description, as_tree
 from hga_cli.data.raw.discovery import Findings, RawCase, discover, require_clean
@@ -62,6 +62,8 @@ class Report:
     written: list[str]
     unchanged: list[str]
     problems: list[Problem]
+    skipped: list[str]
+    """Cases with problems that are left out because that was asked for; the store does not have them any more."""
     warnings: dict[str, list[str]] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
     """Only after a dry run: what each case is."""
@@ -136,7 +138,8 @@ def preprocess(
         warn_of_little_room(store, [case for case in mine if not case_path(store, case.case).exists()], progress)
     done = list(_all(mine, job, settings.workers, progress))
     bad = [problem for result in done for problem in result.problems]
-    skipped = {problem.case for problem in bad} if settings.on_problem == "skip" else set()
+    named = sorted({problem.case for problem in findings.problems})
+    skipped = {*named, *(problem.case for problem in bad)} if settings.on_problem == "skip" else set()
     values = _label_values(done, findings, store)
     if unused := unused_labels(values, description):
         progress.warn(f"no case has {', '.join(unused)}: is '{description.name}' the right --dataset?")
@@ -149,11 +152,11 @@ def preprocess(
             store,
             description,
             found=[case.case for case in findings.cases],
-            examined=[case.case for case in mine],
+            examined=[*named, *(case.case for case in mine)],
             skipped=sorted(skipped),
             preparation=how,
         )
-        for case in lost:
+        for case in (one for one in (*lost, *named) if fault_of_id(one) is None):
             case_path(store, case).unlink(missing_ok=True)
         for cases in same_images(Store(store).cases):
             progress.warn(f"the same image is in the cases {', '.join(cases)}: is it one patient under two names?")
@@ -172,6 +175,7 @@ def _report(
         written=sorted(result.case for result in done if result.written),
         unchanged=sorted(result.case for result in done if not result.written and not result.problems),
         problems=problems,
+        skipped=sorted(skipped),
         warnings={result.case: list(result.warnings) for result in done if result.warnings},
         seen={result.case: result.seen for result in sorted(done, key=lambda one: one.case) if result.seen},
     )
@@ -268,4 +272,4 @@ def _fingerprint(raw: RawCase, job: _Job) -> str:
         "labels": [[entry.name, entry.values] for entry in job.description.labels],
         "layout": as_tree(job.description)["layout"],
     }
-    return hashlib.blake2b(json.dumps(everything, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return digest(everything)

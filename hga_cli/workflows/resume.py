@@ -11,6 +11,7 @@ from hga_cli.core.errors import ConfigError
 from hga_cli.core.progress import Progress
 from hga_cli.core.run_folder import RunFolder
 from hga_cli.core.settings import Config, Optim
+from hga_cli.data.raw.description import as_tree
 from hga_cli.engine.checkpoint import load_checkpoint
 from hga_cli.engine.optimiser import learning_rate
 from hga_cli.engine.training import Training
@@ -18,6 +19,11 @@ from hga_cli.workflows.plan import Plan
 
 SECTIONS_OF_TRAINING = ("seed", "data", "augmentation", "network", "method", "optim", "validation")
 FREE_ON_RESUME = ("data.workers",)
+SOURCES = ("split", "available")
+DESCRIPTION = ("modalities", "labels", "regions")
+"""What a training sees of the description of a data set; how files are found and named is over by then."""
+SHOWN = 5
+"""Changed cases that are named."""
 
 
 def continue_run(training: Training, plan: Plan, run: RunFolder, progress: Progress) -> None:
@@ -28,14 +34,14 @@ def continue_run(training: Training, plan: Plan, run: RunFolder, progress: Progr
     """
     tensors, about = _newest(run, progress, is_first=plan.ranks.is_first)
     old = build(about["config"])
-    changed = [
-        (key, before, now)
-        for key, before, now in differences(_of_training(old), _of_training(plan.config))
-        if key not in FREE_ON_RESUME
-    ]
-    changed += differences(about["sources"], plan.sources)
-    if changed:
-        text = "; ".join(f"{key} was {before!r}, is {now!r}" for key, before, now in changed)
+    changed = differences(_of_training(old), _of_training(plan.config))
+    changed += differences(
+        _of_data(about["sources"], about["description"]), _of_data(plan.sources, as_tree(plan.store.description))
+    )
+    texts = [f"{key} was {before!r}, is {now!r}" for key, before, now in changed if key not in FREE_ON_RESUME]
+    texts += _changed_cases(about.get("fingerprints", plan.fingerprints), plan.fingerprints)
+    if texts:
+        text = "; ".join(texts)
         message = f"run '{run.name}' cannot continue with other settings or data: {text}"
         if old.optim.epochs != plan.config.optim.epochs:
             message += (
@@ -44,6 +50,13 @@ def continue_run(training: Training, plan: Plan, run: RunFolder, progress: Progr
         raise ConfigError(message, hint=f"take back the change, or start a new run; settings: {run.config_file}")
     training.load(tensors, about["training"])
     run.rewind_journal(training.epoch)
+
+
+def _changed_cases(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Return what is to be said of cases of the store that were written again since (older runs kept nothing of it)."""
+    changed = [(case, before[case], now[case]) for case in sorted(before.keys() & now) if before[case] != now[case]]
+    texts = [f"case '{case}' of the store was {old[:8]}, is {new[:8]}" for case, old, new in changed[:SHOWN]]
+    return texts + ([f"{len(changed) - SHOWN} more cases changed"] if len(changed) > SHOWN else [])
 
 
 def _newest(run: RunFolder, progress: Progress, *, is_first: bool) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -74,3 +87,10 @@ def _jump(old: Optim, new: Optim, step: int, iterations: int | None) -> str:
 def _of_training(config: Config) -> dict[str, Any]:
     tree = dump(config)
     return {section: tree[section] for section in SECTIONS_OF_TRAINING}
+
+
+def _of_data(sources: dict[str, str], description: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{key: sources[key] for key in SOURCES},
+        "description": {key: description[key] for key in DESCRIPTION},
+    }

@@ -126,6 +126,7 @@ def _about_model(plan: Plan) -> dict[str, Any]:
         "label_values": _label_values(description, [plan.store.cases[case].label_values for case in plan.cases]),
         "seen": ranges_of(plan.store, plan.cases).as_tree(),
         "sources": plan.sources,
+        "fingerprints": plan.fingerprints,
     }
 
 

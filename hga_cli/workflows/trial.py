@@ -41,6 +41,8 @@ class Trial:
 def dry_run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
     """Build everything and do steps with the fewest to the most modalities that occur. Nothing is written.
 
+    Several ranks do them together, each with its part of the batch, and each measures itself.
+
     Returns:
         ``parameters``, ``steps`` of the whole training, ``hours`` they would take as a mean over the sizes, and
         ``trials`` (one for each number of modalities).
@@ -52,7 +54,13 @@ def dry_run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
     training = Training(scheme_of(plan))
     config = plan.config
     patches = Patches(
-        plan.store, plan.sampler, config.data, config.augmentation, seed=config.seed, by_slice=plan.by_slice
+        plan.store,
+        plan.sampler,
+        config.data,
+        config.augmentation,
+        seed=config.seed,
+        part=(plan.ranks.rank, plan.ranks.count),
+        by_slice=plan.by_slice,
     )
     steps = list(_steps(plan)) if config.optim.epochs else []
     trials = []

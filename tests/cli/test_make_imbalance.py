@@ -203,6 +203,26 @@ class TestFiles:
             zip(table.cases, table.available, strict=True)
         )
 
+    def test_another_file_is_replaced_only_if_asked_for(self, hga, tiny, tmp_path):
+        """And the store is left alone, or the next call would find its table there."""
+        before, file = tiny.index_bytes(), tmp_path / "thesis.csv"
+        file.write_text("years of work\n")
+        words = make(tiny, "--rates", "mr2468", "-o", file)
+        hga.refuses(*words, code=3, says=[f"'{file}' is there already", "--overwrite"])
+        assert file.read_text() == "years of work\n"
+        assert tiny.index_bytes() == before
+        hga(*words, "--overwrite")
+        assert file.read_text().startswith("case,flair,t1ce,t1,t2\n")
+        hga(*words)  # the same table again
+        hga.refuses(*words, "--published", code=3, says="is there already")
+
+    @pytest.mark.parametrize("folder", [".", "new"])
+    def test_folder_instead_of_a_file(self, hga, tiny, tmp_path, monkeypatch, folder):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "new").mkdir()
+        says = [f"'{folder}' is a folder, expected the name of a CSV file", "mr2468.csv"]
+        hga.refuses(*make(tiny, "--rates", "mr2468", "-o", folder), code=2, says=says)
+
     @pytest.mark.parametrize("published", [[], ["--published"]], ids=["own", "published"])
     def test_csv_is_read_back(self, hga, tiny, tmp_path, published):
         hga(*make(tiny, "--rates", "mr2468", *published, "-o", tmp_path / "t.csv"))

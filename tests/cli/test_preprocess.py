@@ -51,6 +51,7 @@ def test_document_lists_every_case(hga, raw, tmp_path):
         "written": CASES,
         "unchanged": [],
         "problems": [],
+        "skipped": [],
         "warnings": {},
     }
     assert list(Store(tmp_path / "store").cases) == CASES
@@ -131,6 +132,22 @@ def test_skip_leaves_the_broken_cases_out(hga, raw, tmp_path):
     assert "A-1_t1ce.nii.gz" in hga(*run(raw, tmp_path / "store", "--on-problem", "skip")).out
 
 
+def test_skip_forgets_cases_that_names_show_to_be_wrong(hga, raw, tmp_path):
+    """They were sound in an earlier run: neither the index nor the folder of the store keeps them."""
+    store = tmp_path / "store"
+    hga(*run(raw, store))
+    (raw / "A-1" / "A-1_seg.nii.gz").unlink()
+    replace(raw / "C-3" / "C-3_seg.nii.gz", lambda labels: np.where(labels == 4, 9, labels))
+    outcome = hga(*run(raw, store, "--on-problem", "skip", "--json"))
+    assert outcome.document["skipped"] == ["A-1", "C-3"]
+    assert (outcome.document["cases"], outcome.document["unchanged"]) == (["B-2"], ["B-2"])
+    assert [path.name for path in (store / "cases").iterdir()] == ["B-2.h5"]
+    assert list(Store(store).cases) == ["B-2"]
+    Store(store).require_complete()
+    rows = hga(*run(raw, store, "--on-problem", "skip", "--shard", "1/2")).out.splitlines()
+    assert [row.split()[3] for row in rows if "skipped" in row] == ["1"]  # that of names; C-3 is in the other shard
+
+
 def test_repaired_cases_join_the_store(hga, raw, tmp_path, phantom):
     break_two(raw)
     hga(*run(raw, tmp_path / "store"), code=3)
@@ -166,7 +183,7 @@ def test_shards_add_up(hga, raw, tmp_path):
     assert content(tmp_path / "store") == content(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("shard", ["0/2", "3/2", "1/0", "2", "a/b", "1/2/3", "-1/2", ""])
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1/0", "2", "a/b", "1/2/3", "-1/2", "", "1/²", "²/3", "\u0661/2"])
 def test_shard_that_is_none(hga, raw, tmp_path, shard):
     hga.refuses(*run(raw, tmp_path / "store", f"--shard={shard}"), code=2, says=["--shard", "--shard 1/4"])
     assert not (tmp_path / "store").exists()

@@ -77,7 +77,7 @@ def test_run_folder_tells_everything(hga, tiny):
     assert (config["seed"], config["data"]["split"], config["data"]["imbalance"]) == (3, "default", "none")
     assert config["optim"]["iterations"] == 4
     assert about["status"] == "finished"
-    assert set(about["sources"]) == {"split", "available"}
+    assert set(about["sources"]) == {"split", "available", "cases"}
     assert {"hga", "torch"} <= set(about["versions"])
     assert [(line["epoch"], line["step"]) for line in journal(run)] == [(0, 4), (1, 8)]
     assert "epoch 1: loss" in (run / "log.txt").read_text()
@@ -344,7 +344,7 @@ class TestDevice:
         hga.refuses(*arguments, *option, code=5, says=["'cuda:7' is not there", "--device cpu"])
         assert not on_run(tiny, "new").exists()
 
-    @pytest.mark.parametrize("gpu", ["first", "0,0", "-1", ""])
+    @pytest.mark.parametrize("gpu", ["first", "0,0", "-1", "", "²"])
     def test_gpu_that_is_no_number(self, hga, tiny, gpu):
         arguments = ["train", "--dataset", "brats", *tiny.data, *tiny.runs, f"--gpu={gpu}"]
         hga.refuses(*arguments, code=2, says=f"--gpu '{gpu}'")

@@ -111,6 +111,16 @@ def test_unknown_key_of_a_file_gets_a_suggestion(tmp_path):
         ("method.name=3", ["no method called '3'"]),
         ("method.name=[1]", ["no method called"]),
         ("preprocess.spacing=[1, 1, -1]", ["'preprocess.spacing.2'", "greater than 0"]),
+        ("optim.epochs=true", ["'optim.epochs'", "a number, not true or false", "found True"]),
+        ("optim.learning_rate=true", ["'optim.learning_rate'", "a number, not true or false"]),
+        ("data.patch=[true, 8, 8]", ["'data.patch.0'", "a number, not true or false"]),
+        ("method.preference.single=true", ["'method.preference.single'", "a number, not true or false"]),
+        ("imbalance.rates={t1 = true}", ["'imbalance.rates.t1'", "a number, not true or false"]),
+        ("method.preference.beta_min=5", ["'method.preference'", "beta_min 5 is above beta_max 4"]),
+        ("method.terms.distillation.scale=['beta', 'beta']", ["'method.terms.distillation'", "twice: beta, beta"]),
+        ("method.terms.distillation.options.temperature=0", ["options.temperature", "above 0", "found 0"]),
+        ("method.terms.distillation.options.temperature=nan", ["options.temperature", "above 0", "found nan"]),
+        ("method.terms={}", ["'method.terms'", "leaves the terms of the method as they are"]),
         ("preprocess.on_problem=ask", ["'preprocess.on_problem'", "'stop' or 'skip'"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -141,6 +151,16 @@ def test_assignment_without_key_or_equals_sign(text):
 )
 def test_values_are_literals_or_text_and_never_evaluated(text, value):
     assert resolve(assignments=[text]).data.split == value
+
+
+def test_equal_bounds_keep_beta_where_it_is():
+    assert resolve(assignments=["method.preference.beta_min=1", "method.preference.beta_max=1"]).method.preference
+
+
+def test_folder_instead_of_a_file(tmp_path):
+    with pytest.raises(ConfigError, match="is a folder, expected a configuration file") as caught:
+        resolve(file=tmp_path)
+    assert str(tmp_path / "config.toml") in caught.value.hint
 
 
 def test_file_that_is_absent(tmp_path):

@@ -129,7 +129,10 @@ def test_no_run_at_all(tmp_path):
         find_run(tmp_path / "runs", "../b", finished=False)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "{}"])
+NO_DATE = '{"status": "finished", "store": "s"}'
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "{}", NO_DATE, NO_DATE.replace("}", ', "changed": 3}')])
 def test_damaged_run_json_names_the_file(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(DataError, match=r"run\.json' is damaged"):
