@@ -4,14 +4,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from hga_cli.alignment.term import Need, Outputs, TermResult
+from hga_cli.alignment.term import Need, Outputs, Term, TermResult
 from hga_cli.core.errors import ConfigError, suggestion
 from hga_cli.losses.distillation import dice_kd, kl, weighted_kl
 
 KINDS = ("kl", "weighted_kl", "dice_kd")
 
 
-class PixelDistillation:
+class PixelDistillation(Term):
     """Divergence of each student (modality alone) from the teacher (fused), at all scales the backbone gives.
 
     Coarser scales weigh 1/2, 1/4, ... (kind ``kl`` only, as published); the fused prediction and each student have the
@@ -29,7 +29,6 @@ class PixelDistillation:
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"alone"})
-    makes_preferences: ClassVar[bool] = False
 
     def __init__(
         self, *, kind: str = "kl", temperature: float = 4.0, deep: bool = True, over_batch: bool = False

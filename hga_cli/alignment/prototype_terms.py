@@ -3,10 +3,10 @@
 from typing import ClassVar
 
 from hga_cli.alignment.prototypes import compactness, similarity
-from hga_cli.alignment.term import Need, Outputs, Preferences, TermResult
+from hga_cli.alignment.term import Need, Outputs, Preferences, Term, TermResult
 
 
-class Compactness:
+class Compactness(Term):
     """Prototype loss of HGA. A confident modality is a strong one.
 
     Args:
@@ -32,7 +32,7 @@ class Compactness:
         )
 
 
-class Similarity:
+class Similarity(Term):
     """Prototype loss of PASSION. A modality far from the fused prediction is a weak one."""
 
     needs: ClassVar[frozenset[Need]] = frozenset({"alone"})

@@ -3,17 +3,16 @@
 Source: Wang et al., ShaSpec, CVPR 2023; pairs and weights as HGA uses it, but only over the modalities that are there.
 """
 
-from typing import ClassVar
-
 from torch import Tensor
 
-from hga_cli.alignment.term import FUSED, Need, Outputs, TermResult
+from hga_cli.alignment.term import FUSED, Outputs, Term, TermResult
 from hga_cli.core.errors import ConfigError
 from hga_cli.losses.precision import full_precision
+from hga_cli.networks.backbone import Ability
 from hga_cli.networks.shaspec import Disentangled
 
 
-class SharedDistance:
+class SharedDistance(Term):
     """Mean absolute difference of shared features, added up over neighbours in the circle of what is there.
 
     Four modalities have four pairs, three have three, two have one, and one has none.
@@ -22,8 +21,7 @@ class SharedDistance:
         ConfigError: when used with another backbone than ``shaspec``.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    makes_preferences: ClassVar[bool] = False
+    requires = frozenset({Ability.DISENTANGLED})
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of the task ``fused``."""
@@ -33,15 +31,14 @@ class SharedDistance:
         return TermResult(losses={FUSED: sum(parts[1:], parts[0])} if parts else {})
 
 
-class Recognition:
+class Recognition(Term):
     """Cross-entropy of telling a modality from its specific feature, divided by the number of modalities there.
 
     Raises:
         ConfigError: when used with another backbone than ``shaspec``.
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    makes_preferences: ClassVar[bool] = False
+    requires = frozenset({Ability.DISENTANGLED})
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of each modality."""

@@ -4,14 +4,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from hga_cli.alignment.term import FUSED, Need, Outputs, TermResult
+from hga_cli.alignment.term import FUSED, Need, Outputs, Term, TermResult
 from hga_cli.core.errors import ConfigError, suggestion
 from hga_cli.losses.segmentation import cross_entropy, dice
 
 KINDS = ("ce_dice", "dice")
 
 
-class Segmentation:
+class Segmentation(Term):
     """What the three terms share: which loss compares logits with the label.
 
     Args:
@@ -22,8 +22,6 @@ class Segmentation:
     Raises:
         ConfigError: no such kind.
     """
-
-    makes_preferences: ClassVar[bool] = False
 
     def __init__(self, *, kind: str = "ce_dice", over_batch: bool = False) -> None:
         if kind not in KINDS:
@@ -45,8 +43,6 @@ class FusedSegmentation(Segmentation):
     is always there (set its weight to 0 to leave it out).
     """
 
-    needs: ClassVar[frozenset[Need]] = frozenset()
-
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of the task ``fused``."""
         return TermResult(losses={FUSED: self.loss(outputs.fused.logits, outputs.label)})
@@ -57,8 +53,6 @@ class DeepSupervision(Segmentation):
 
     Nothing where a backbone has no coarser scales.
     """
-
-    needs: ClassVar[frozenset[Need]] = frozenset()
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of the task ``fused``."""

@@ -1,12 +1,13 @@
 """What a loss term sees and what it returns."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from hga_cli.core.combinations import Combination
-from hga_cli.networks.backbone import Prediction
+from hga_cli.networks.backbone import Ability, Prediction
 
 FUSED = "fused"
 """The task of the fused prediction; every other task is the name of a modality."""
@@ -51,13 +52,18 @@ class TermResult:
     preferences: Preferences | None = None
 
 
-class Term(Protocol):
-    """One loss of the objective."""
+class Term(ABC):
+    """One loss of the objective. It declares what it needs; ``requirements`` refuses what cannot give that."""
 
-    needs: ClassVar[frozenset[Need]]
+    needs: ClassVar[frozenset[Need]] = frozenset()
     """What has to be computed besides the fused prediction."""
-    makes_preferences: ClassVar[bool]
+    makes_preferences: ClassVar[bool] = False
     """Whether its results say how strong each modality is."""
+    requires: frozenset[Ability] = frozenset()
+    """What it looks at that only some backbones show; may follow from its options."""
+    names: frozenset[str] = frozenset()
+    """Modalities that its options name."""
 
+    @abstractmethod
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the losses of one batch."""

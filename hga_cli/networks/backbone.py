@@ -3,7 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -11,6 +12,13 @@ from hga_cli.core.combinations import Combination
 
 Features = dict[str, Any]
 """modality -> what its encoder says; only the backbone looks inside."""
+
+
+class Ability(StrEnum):
+    """What only some backbones show, for terms that look at it; the value says it in words."""
+
+    DEEPEST = "the deepest feature"
+    DISENTANGLED = "shared and specific features"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +32,8 @@ class Prediction:
     deep: tuple[Tensor, ...] = ()
     """Logits for deep supervision, fine to coarse, (B, K, *space / factor); some backbones have them in training only.
     The first may be at full resolution, made at an earlier place than ``logits``."""
+    deepest: Tensor | None = None
+    """(B, C, *space / stride): where the network is narrowest; of backbones with ``Ability.DEEPEST``."""
 
 
 class Backbone(nn.Module, ABC):
@@ -33,6 +43,9 @@ class Backbone(nn.Module, ABC):
     prediction, each modality alone, and all combinations in evaluation. The features of a modality depend on its own
     image only, and ``fuse`` looks only at the modalities of its combination: an absent modality cannot leak.
     """
+
+    abilities: ClassVar[frozenset[Ability]] = frozenset()
+    """What its predictions show besides logits and feature."""
 
     def __init__(self, modalities: Combination, classes: int, dims: int) -> None:
         super().__init__()

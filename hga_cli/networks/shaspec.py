@@ -10,6 +10,7 @@ nothing).
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from torch.nn import functional
 
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import ConfigError
-from hga_cli.networks.backbone import Backbone, Features, Prediction
+from hga_cli.networks.backbone import Ability, Backbone, Features, Prediction
 from hga_cli.networks.fusion import output_layer
 from hga_cli.networks.sizes import cropped, padded, require_fitting_patch
 from hga_cli.networks.slots import shared_parameters
@@ -71,6 +72,8 @@ class ShaSpec(Backbone):
         ConfigError: patch or width do not fit.
     """
 
+    abilities: ClassVar[frozenset[Ability]] = frozenset({Ability.DEEPEST, Ability.DISENTANGLED})
+
     def __init__(
         self,
         modalities: Combination,
@@ -115,6 +118,7 @@ class ShaSpec(Backbone):
         return Disentangled(
             logits=cropped(self.output(feature), first.space),
             feature=cropped(feature, first.space),
+            deepest=torch.stack([one.composed for one in there.values()]).mean(0),
             shared={name: one.shared for name, one in there.items()},
             recognised={name: one.recognised for name, one in there.items()},
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from hga_cli.alignment.frequency import frequency_weights
+from hga_cli.alignment.requirements import require_fit
 from hga_cli.core.catalog import BACKBONES, BALANCERS, OUTER_UPDATES, SAMPLERS
 from hga_cli.core.combinations import Combination, parse_combinations
 from hga_cli.core.digest import digest
@@ -58,7 +59,7 @@ def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None
 
     Raises:
         DataError: the store is unfinished, split or table are absent or do not fit, or a case may use nothing.
-        ConfigError: patch and network do not fit, or a name is unknown.
+        ConfigError: patch and network, or method and network, do not fit, or a name is unknown.
     """
     store.require_complete()
     if len(config.data.patch) != config.network.dims:
@@ -74,6 +75,7 @@ def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None
     _refuse_parts_of_batches(config, ranks or Ranks())
     parse_combinations(config.validation.combinations, store.modalities)
     Objective(config.method, store.modalities)
+    require_fit(config.method, config.network.backbone, store.modalities)
     split, table = store.split(config.data.split), store.table(config.data.imbalance)
     subjects = {case: entry.subject for case, entry in store.cases.items()} | split.about.get("subjects", {})
     check_split(split, subjects, same_images(store.cases))

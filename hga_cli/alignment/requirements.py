@@ -1,0 +1,37 @@
+"""What the terms of a method need of backbone and data set, checked before anything is trained."""
+
+from hga_cli.core.catalog import BACKBONES, TERMS
+from hga_cli.core.combinations import Combination
+from hga_cli.core.errors import ConfigError, suggestion
+from hga_cli.core.settings import Method
+from hga_cli.networks.backbone import Ability
+
+
+def require_fit(method: Method, backbone: str, modalities: Combination) -> None:
+    """Refuse a method whose terms look at what a backbone does not show, or name a modality that is none.
+
+    Args:
+        method: whose terms have options that exist.
+        backbone: its name.
+        modalities: of the data set.
+
+    Raises:
+        ConfigError: the hint lists the backbones that show everything the terms look at.
+    """
+    terms = {name: TERMS.load(name)(**term.options) for name, term in method.terms.items() if term.weight > 0}
+    for name, term in terms.items():
+        for unknown in sorted(term.names - set(modalities)):
+            message = f"term '{name}' of method '{method.name}' names '{unknown}', which is no modality of the data set"
+            raise ConfigError(message, hint=suggestion(unknown, modalities))
+    lacking = {name: term.requires - BACKBONES.load(backbone).abilities for name, term in terms.items()}
+    lacking = {name: abilities for name, abilities in lacking.items() if abilities}
+    if lacking:
+        looks = "; ".join(f"term '{name}' looks at {' and '.join(sorted(what))}" for name, what in lacking.items())
+        message = f"method '{method.name}': {looks}, which backbone '{backbone}' does not have"
+        fitting = _backbones_with(frozenset[Ability]().union(*(term.requires for term in terms.values())))
+        without = " ".join(f"--set method.terms.{name}.weight=0" for name in lacking)
+        raise ConfigError(message, hint=f"--backbone {' or '.join(fitting)}; or {without}")
+
+
+def _backbones_with(abilities: frozenset[Ability]) -> list[str]:
+    return [name for name in BACKBONES.entries if abilities <= BACKBONES.load(name).abilities]
