@@ -4,7 +4,7 @@ BIN := .venv/bin
 HGA := $(BIN)/hga
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format check test bench demo clean
+.PHONY: help setup format check test bench demo sweep-demo clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,10 +29,12 @@ check: setup  ## formatting, lint, types, layers
 test: check  ## set up, check and run all tests
 	$(BIN)/pytest
 
-bench: setup  ## measure speed, size and memory against the usual way (by hand; about 10 minutes)
+bench: setup  ## measure speed, size and memory against the usual way (by hand; about half an hour)
 	$(BIN)/python tests/bench/bench_data.py
 	$(BIN)/python tests/bench/bench_metrics.py
 	$(BIN)/python tests/bench/bench_training.py
+	$(BIN)/python tests/bench/bench_inference.py
+	$(BIN)/python tests/bench/bench_modalities.py
 
 demo: export HGA_DATA := demo/data
 demo: export HGA_RUNS := demo/runs
@@ -49,12 +51,23 @@ demo: setup  ## set up and run the six commands on sample_data (about 3 minutes 
 	@echo; echo "5/6  hga evaluate: score all combinations of sequences on the test cases"
 	@$(HGA) evaluate demo --device cpu
 	@echo; echo "6/6  hga predict: label maps for a case that lacks t1 and t2, and from one single file"
-	@$(HGA) predict sample_data/Phantom-00006-000 --run demo --device cpu -o demo/predictions
+	@$(HGA) predict sample_data/Phantom-00006-000 --run demo --device cpu -o demo/predictions --overlay
 	@$(HGA) predict sample_data/Phantom-00003-000/Phantom-00003-000-t2f.nii.gz --run demo --device cpu -o demo/predictions
+	@echo; echo "and  hga report: one page with scores, curves and test cases"
+	@$(HGA) report demo --device cpu
 	@echo
-	@echo "Where to look:  demo/runs/demo/metrics.csv (every score), demo/runs/demo/journal.jsonl (every loss),"
+	@echo "Where to look:  demo/runs/demo/report.html (open it in a browser), demo/runs/demo/metrics.csv (every score),"
 	@echo "                demo/predictions/*.nii.gz (label maps: open them over the scans in any NIfTI viewer)"
 	@echo "Next: the same six commands on your own data, see README.md"
+
+sweep-demo: export HGA_DATA := demo/sweep/data
+sweep-demo: export HGA_RUNS := demo/sweep/runs
+sweep-demo: setup  ## all methods and balancers for a few steps each, and a leaderboard (under 10 minutes on 2 quiet cores)
+	@$(HGA) preprocess sample_data --dataset brats
+	@$(HGA) split --dataset brats
+	@$(HGA) make-imbalance --dataset brats --rates mr2468
+	@$(HGA) sweep sample_data/sweep.toml --device cpu
+	@$(HGA) report --leaderboard demo/sweep/runs
 
 clean:  ## remove what demo and tests made
 	rm -rf demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

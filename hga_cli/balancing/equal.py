@@ -1,27 +1,19 @@
 """All tasks count alike."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from hga_cli.balancing.balancer import Balancer
 
 
-class Equal:
+class Equal(Balancer):
     """The gradient of the sum of all losses: what PASSION and HGA do."""
 
-    def backward(self, losses: Mapping[str, Tensor], shared: Iterable[nn.Parameter]) -> None:
-        """Add the gradient to each parameter.
+    alone: ClassVar[bool] = True
 
-        Args:
-            losses: task -> scalar; only tasks that exist in this step.
-            shared: parameters that all tasks train.
-        """
-        del shared
-        torch.autograd.backward(list(losses.values()))
-
-    def state(self) -> dict[str, Tensor]:
-        """Return what a checkpoint has to keep: nothing."""
-        return {}
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take nothing."""
+    def backward(self, losses: Mapping[str, Tensor], share: float = 1.0) -> None:
+        """Add the gradient to each parameter."""
+        torch.autograd.backward([loss * self.factor(share) for loss in losses.values()])

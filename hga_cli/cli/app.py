@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hga_cli import __version__
-from hga_cli.cli import evaluate, export, info, make_imbalance, predict, preprocess, report, split, train
+from hga_cli.cli import evaluate, export, info, make_imbalance, predict, preprocess, report, split, sweep, train
 
 EPILOG = (
     "A first run:  hga preprocess raw_dir --dataset brats;  hga split --dataset brats;  "
@@ -46,6 +46,7 @@ for module, name, panel in (
     (split, "split", "Prepare"),
     (make_imbalance, "make-imbalance", "Prepare"),
     (train, "train", "Train"),
+    (sweep, "sweep", "Train"),
     (evaluate, "evaluate", "Use"),
     (predict, "predict", "Use"),
     (report, "report", "Use"),

@@ -33,6 +33,7 @@ def metrics_parts(document: Document, paths: Sequence[Path]) -> list[RenderableT
         *([extras] if extras else []),
         f"Convention '{rules['name']}': {rules['empty']}",
         f"post-processed: {', '.join(minima) or 'none'}; sd: over cases; 95 %: {rules['interval']['method']}",
+        "missed: of structures that exist, false alarms: of those that do not, over all combinations",
         f"written: {paths[0]} and {', '.join(path.name for path in paths[1:])}",
     ]
 
@@ -46,9 +47,11 @@ def comparison_parts(document: Document, path: Path) -> list[RenderableType]:
             made.add_row(title, str(found["n"]), *(_difference(found, SCALE[score]) if found["n"] else []))
     rules = document["conventions"]
     left_out = sorted({*document["only_first"], *document["only_second"]})
+    part = f" of '{document['split']}'" if document["split"] else ""
+    means = ", each case with its mean over combinations" if document["combinations"] != [None] else ""
     return [
-        f"{len(document['cases'])} cases, {len(document['combinations'])} combinations of '{document['split']}', "
-        f"each case with its mean over combinations; difference: {document['first']} - {document['second']}",
+        f"{len(document['cases'])} cases, {len(document['combinations'])} combinations{part}{means}; "
+        f"difference: {document['first']} - {document['second']}",
         made,
         "p: Wilcoxon's signed-rank test over cases, not corrected for their number; effect: rank-biserial, -1 to 1",
         f"Convention '{rules['name']}': {rules['empty']}",
@@ -74,7 +77,20 @@ def _table(document: Document) -> Table:
             region: {score: values[key] for score, values in row.items()} for region, row in document["overall"].items()
         }
         made.add_row(title, *_cells(of_regions, regions), "")
+    made.add_section()
+    for title, cells in _structures(document, regions).items():
+        made.add_row(title, *cells, *("" for _ in regions), "")
     return made
+
+
+def _structures(document: Document, regions: list[str]) -> dict[str, list[str]]:
+    """Return what stands beside means that count empty cases, for each region."""
+    rows = [document["structures"][region] for region in regions]
+    return {
+        "where present": [_number(100 * row["dice"]) for row in rows],
+        "missed": [f"{row['misses']}/{row['present']}" for row in rows],
+        "false alarms": [f"{row['false_alarms']}/{row['absent']}" for row in rows],
+    }
 
 
 def _worst(document: Document, region: str) -> dict[str, float]:

@@ -9,6 +9,8 @@ from rich.console import RenderableType
 
 from hga_cli.cli import options
 from hga_cli.cli.output import Terminal, reporting_errors, table
+from hga_cli.cli.several_gpus import start_one_for_each
+from hga_cli.cli.values import part_of
 from hga_cli.core.errors import DataError, Problem, UsageError
 
 if TYPE_CHECKING:
@@ -55,6 +57,10 @@ def run(
     align: Annotated[
         bool, typer.Option("--align", help="Resample modalities on grids of their own onto the grid of the first.")
     ] = False,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Also a PNG of each case: slices with the outlines of what was found.")
+    ] = False,
+    shard: Annotated[str | None, typer.Option(metavar="I/N", help="Predict only part I of N of the cases.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace label maps that are there.")] = False,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
@@ -70,31 +76,46 @@ def run(
         message = "give either INPUT (with --modalities, if it is a 4D file) or --image, one of them"
         raise UsageError(message, hint="hga predict FOLDER, or hga predict --image flair=a.nii.gz --image t2=b.nii.gz")
     from hga_cli.core.config import resolve
+    from hga_cli.core.progress import Silent
     from hga_cli.core.run_folder import RunFolder
     from hga_cli.engine.devices import choose_device
+    from hga_cli.engine.ranks import joined_ranks
     from hga_cli.workflows.inputs import assigned_input, find_inputs
     from hga_cli.workflows.models import load_from, run_or_file
     from hga_cli.workflows.predict import IncompleteError, predict
     from hga_cli.workflows.records import How
 
-    source = run_or_file(runs_dir, run_name, model_file)
-    of_run = source.config_file if isinstance(source, RunFolder) else None
-    settings = resolve(file=config or of_run, assignments=assignments or [])
-    model = load_from(source, settings.evaluation.checkpoint, choose_device(device, gpu))
-    channels = [name.strip() for name in modalities.split(",")] if modalities is not None else ()
-    cases = [assigned_input(images, model)] if images else find_inputs(inputs or [], model, channels)
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
-    terminal.detail(f"settings: {settings.evaluation} {settings.prediction}")
-    origin = f"{settings.evaluation.checkpoint} checkpoint" if of_run else f"file {source}"
-    terminal.say(f"model of run {model.name} ({origin}, trained {model.step} steps), on {model.device}")
-    how = How(overlap=settings.evaluation.overlap, align=align, what=settings.prediction)
-    about = {"run": model.name, "checkpoint": settings.evaluation.checkpoint if of_run else str(source)}
-    try:
-        results = predict(model, cases, output, how=how, overwrite=overwrite, progress=terminal)
-    except IncompleteError as error:
-        _show(terminal, about, error.results, error.problems)
-        raise DataError(error.message, hint=error.hint) from None
-    _show(terminal, about, results)
+    part, chosen = part_of(shard) or (1, 1), choose_device(device, gpu)
+    start_one_for_each(gpu)
+    with joined_ranks(chosen) as ranks:
+        source = run_or_file(runs_dir, run_name, model_file)
+        of_run = source.config_file if isinstance(source, RunFolder) else None
+        flags = {"prediction.overlay": overlay or None}
+        settings = resolve(file=config or of_run, assignments=assignments or [], flags=flags)
+        model = load_from(source, settings.evaluation.checkpoint, chosen)
+        channels = [name.strip() for name in modalities.split(",")] if modalities is not None else ()
+        cases = [assigned_input(images, model)] if images else find_inputs(inputs or [], model, channels)
+        terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+        progress = terminal if ranks.is_first else Silent()
+        if ranks.is_first:
+            terminal.detail(f"settings: {settings.evaluation} {settings.prediction}")
+        origin = f"{settings.evaluation.checkpoint} checkpoint" if of_run else f"file {source}"
+        progress.say(f"model of run {model.name} ({origin}, trained {model.step} steps), on {model.device}")
+        if not cases[part[0] - 1 :: part[1]]:
+            progress.warn(f"part {part[0]} of {part[1]} has no case: there are only {len(cases)}")
+        how = How(overlap=settings.evaluation.overlap, align=align, what=settings.prediction)
+        about = {"run": model.name, "checkpoint": settings.evaluation.checkpoint if of_run else str(source)}
+        try:
+            results = predict(
+                model, cases, output, how=how, overwrite=overwrite, shard=part, ranks=ranks, progress=progress
+            )
+        except IncompleteError as error:
+            if ranks.is_first:
+                _show(terminal, about, error.results, error.problems)
+            ranks.from_first(None)  # nobody ends before the first has shown what is written
+            raise DataError(error.message, hint=error.hint) from None
+        if ranks.is_first:
+            _show(terminal, about, results)
 
 
 def _show(

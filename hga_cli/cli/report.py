@@ -12,13 +12,21 @@ from hga_cli.core.errors import UsageError
 
 EXAMPLES = (
     "Examples:  hga report my-run;  hga report my-run --combination flair+t2 -o page.html;  "
-    "hga report my-run other-run -o comparison.html"
+    "hga report my-run other-run -o comparison.html;  hga report --leaderboard runs"
 )
 
 
 @reporting_errors
 def run(
-    run_names: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs, by name or folder.")],
+    run_names: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN...", help="Runs, by name or folder.", show_default=False)
+    ] = None,
+    leaderboard: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Rank all runs of a folder instead: one page, JSON and CSV (there, or at -o)."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -49,6 +57,14 @@ def run(
 ) -> None:
     """Write an HTML page for each run, and with several runs one that compares them. The pages load nothing."""
     del debug
+    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
+    if leaderboard is not None:
+        needless = {"RUN": run_names, "--combination": combination, "--dataset": dataset, "--gpu": gpu}
+        _refuse({**needless, "--device": device})
+        return _rank(leaderboard, output, config, assignments or [], terminal)
+    if not run_names:
+        message = "no run named"
+        raise UsageError(message, hint="name runs: hga report RUN; or rank all of a folder: --leaderboard runs")
     if config is not None or assignments:
         message = "--config and --set change nothing here: cases are shown as they were scored"
         raise UsageError(message, hint="leave them out; 'hga evaluate RUN --set ...' scores in another way")
@@ -59,7 +75,6 @@ def run(
 
     folders = [find_run(runs_dir, name, finished=False) for name in run_names]
     place = choose_device(device, gpu)
-    terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
     terminal.detail(f"cases are predicted on {place}")
     wishes = Wishes(device=place, data_dir=data_dir, dataset=dataset, combination=combination)
     document = report(folders, output, wishes, terminal)
@@ -67,7 +82,25 @@ def run(
     for page in pages:
         for reason in page["not_shown"]:
             terminal.warn(f"{page['file']}: not shown: {reason}")
-    terminal.show(document, people=_for_people(pages))
+    return terminal.show(document, people=_for_people(pages))
+
+
+def _refuse(others: dict[str, object]) -> None:
+    """Refuse options that say nothing about a leaderboard."""
+    given = [name for name, value in others.items() if value]
+    if given:
+        message = f"--leaderboard ranks all runs of a folder by their scores, so {given[0]} has no meaning"
+        raise UsageError(message, hint=f"leave out {given[0]}, or --leaderboard")
+
+
+def _rank(folder: Path, output: Path | None, config: Path | None, assignments: list[str], terminal: Terminal) -> None:
+    from hga_cli.cli.leaderboard_parts import leaderboard_parts
+    from hga_cli.core.config import resolve
+    from hga_cli.workflows.leaderboard import leaderboard
+
+    settings = resolve(file=config, assignments=assignments).evaluation
+    document = leaderboard(folder, output, latex=settings.latex)
+    terminal.show(document, people=leaderboard_parts(document))
 
 
 def _for_people(pages: Sequence[dict[str, Any]]) -> list[str]:

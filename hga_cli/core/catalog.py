@@ -4,51 +4,10 @@ A table imports nothing until an entry is loaded, so the command line can list a
 a term, sampler, backbone or balancer means one file and one line here.
 """
 
-from dataclasses import dataclass
-from importlib import import_module
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any
 
-from hga_cli.core.errors import ConfigError, suggestion
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One choice: its name, where it lives (``module:attribute``), one line about it, and its source."""
-
-    name: str
-    target: str
-    summary: str
-    source: str
-
-
-class Registry:
-    """Names of one kind of thing, for example backbones."""
-
-    def __init__(self, kind: str, entries: list[Entry]) -> None:
-        self.kind = kind
-        self.entries = {entry.name: entry for entry in entries}
-        if len(self.entries) != len(entries):
-            message = f"two entries of the table of {kind}s have the same name"
-            raise ValueError(message)
-
-    def check(self, name: str) -> Entry:
-        """Return the entry called ``name``.
-
-        Raises:
-            ConfigError: there is none; the hint suggests the nearest name.
-        """
-        if name not in self.entries:
-            message = f"no {self.kind} called '{name}'"
-            raise ConfigError(message, hint=suggestion(name, self.entries))
-        return self.entries[name]
-
-    def load(self, name: str) -> Any:
-        """Import and return what the entry points to."""
-        module, attribute = self.check(name).target.split(":")
-        return getattr(import_module(module), attribute)
-
+from hga_cli.core.registry import Entry, Registry
 
 HGA = "Hierarchical Gradient Alignment"
 PASSION = "Shi et al., PASSION, ACM Multimedia 2024"
@@ -169,10 +128,22 @@ TERMS = Registry(
             source=PASSION,
         ),
         Entry(
+            name="features",
+            target="hga_cli.alignment.features:FeatureDistillation",
+            summary="each modality's feature comes near to the fused one; options kind (mse, l1), deepest",
+            source="He et al., Modality-Agnostic Learning (MAG-MS), 2023",
+        ),
+        Entry(
             name="fused",
             target="hga_cli.alignment.supervision:FusedSegmentation",
             summary="segmentation loss of the fused prediction",
             source=PASSION,
+        ),
+        Entry(
+            name="group",
+            target="hga_cli.alignment.group:GroupSupport",
+            summary="modalities learn from what their group agrees on, voxel by voxel; option leader",
+            source="Qiu et al., Scratch Each Other's Back (GSS), ICCV 2023",
         ),
         Entry(
             name="separate",
@@ -229,10 +200,118 @@ BALANCERS = Registry(
     "balancer",
     [
         Entry(
+            name="agm",
+            target="hga_cli.balancing.agm:AdaptiveGradientModulation",
+            summary="losses of modalities weigh less, the more they get ahead of the others",
+            source="Li et al., Adaptive Gradient Modulation, ICCV 2023",
+        ),
+        Entry(
+            name="aligned_mtl",
+            target="hga_cli.balancing.from_torchjd:AlignedMTL",
+            summary="principal components of the gradients made equally long; option scale (min, median, rmse)",
+            source="Senushkin et al., Independent Component Alignment, CVPR 2023",
+        ),
+        Entry(
+            name="bml",
+            target="hga_cli.balancing.bml:BalancedLearning",
+            summary="the slowest modality learns alone now and then; options every, window, tolerance",
+            source="Wu et al., Greedy Nature of Learning in Multi-modal Networks, ICML 2022",
+        ),
+        Entry(
+            name="cagrad",
+            target="hga_cli.balancing.solved:CAGrad",
+            summary="near the mean gradient, the direction that helps the worst task most; option c",
+            source="Liu et al., Conflict-Averse Gradient Descent, NeurIPS 2021",
+        ),
+        Entry(
+            name="dwa",
+            target="hga_cli.balancing.dwa:DynamicWeightAverage",
+            summary="losses that fall slowly from epoch to epoch weigh more; option temperature",
+            source="Liu et al., End-to-End Multi-Task Learning with Attention, CVPR 2019",
+        ),
+        Entry(
             name="equal",
             target="hga_cli.balancing.equal:Equal",
             summary="the sum of all losses",
             source="usual practice",
+        ),
+        Entry(
+            name="famo",
+            target="hga_cli.balancing.famo:FAMO",
+            summary="losses fall at the same pace, judged by one more pass after each step; options rate, decay",
+            source="Liu et al., Fast Adaptive Multitask Optimization, NeurIPS 2023",
+        ),
+        Entry(
+            name="gmd",
+            target="hga_cli.balancing.gmd:GradientGuidedDecoupling",
+            summary="gradients projected off those they conflict with, mean; option clamp",
+            source="Wang et al., Gradient-guided Modality Decoupling, AAAI 2024",
+        ),
+        Entry(
+            name="graddrop",
+            target="hga_cli.balancing.from_torchjd:GradDrop",
+            summary="each element of the gradient keeps one sign, drawn by how pure it is",
+            source="Chen et al., Just Pick a Sign, NeurIPS 2020",
+        ),
+        Entry(
+            name="gradnorm",
+            target="hga_cli.balancing.gradnorm:GradNorm",
+            summary="learned weights let lengths of gradients follow the pace of tasks; options alpha, speed",
+            source="Chen et al., GradNorm, ICML 2018",
+        ),
+        Entry(
+            name="gradvac",
+            target="hga_cli.balancing.from_torchjd:GradVac",
+            summary="gradients turned until the cosine of each pair is what is usual for it; option beta",
+            source="Wang et al., Gradient Vaccine, ICLR 2021",
+        ),
+        Entry(
+            name="imtl_g",
+            target="hga_cli.balancing.from_torchjd:ImpartialGradients",
+            summary="the combination with equal projections on all gradients",
+            source="Liu et al., Towards Impartial Multi-task Learning, ICLR 2021",
+        ),
+        Entry(
+            name="mgda",
+            target="hga_cli.balancing.solved:MGDA",
+            summary="the shortest combination of the gradients",
+            source="Sener and Koltun, Multi-Task Learning as Multi-Objective Optimization, NeurIPS 2018",
+        ),
+        Entry(
+            name="nashmtl",
+            target="hga_cli.balancing.solved:NashMTL",
+            summary="the combination that tasks agree on in a bargain",
+            source="Navon et al., Multi-Task Learning as a Bargaining Game, ICML 2022",
+        ),
+        Entry(
+            name="ogm_ge",
+            target="hga_cli.balancing.ogm_ge:OnTheFlyModulation",
+            summary="parameters of modalities that are ahead learn less, with noise; options alpha, noise",
+            source="Peng et al., On-the-fly Gradient Modulation, CVPR 2022",
+        ),
+        Entry(
+            name="pcgrad",
+            target="hga_cli.balancing.from_torchjd:PCGrad",
+            summary="gradients projected off those they conflict with, sum",
+            source="Yu et al., Gradient Surgery for Multi-Task Learning, NeurIPS 2020",
+        ),
+        Entry(
+            name="random",
+            target="hga_cli.balancing.random_weights:RandomWeights",
+            summary="weights of losses drawn in each step",
+            source="Lin et al., Reasonable Effectiveness of Random Weighting, TMLR 2022",
+        ),
+        Entry(
+            name="uncertainty",
+            target="hga_cli.balancing.uncertainty:Uncertainty",
+            summary="losses divided by variances that are learned; option speed",
+            source="Kendall et al., Multi-Task Learning Using Uncertainty, CVPR 2018",
+        ),
+        Entry(
+            name="upgrad",
+            target="hga_cli.balancing.solved:UPGrad",
+            summary="gradients projected onto the directions that conflict with none, mean",
+            source="Quinton and Rey, Jacobian Descent for Multi-Objective Optimization, 2024",
         ),
     ],
 )

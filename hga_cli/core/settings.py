@@ -9,16 +9,22 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from hga_cli.core.quantities import (
+    Count,
+    Inside,
+    NotNegative,
+    Number,
+    Percent,
+    Positive,
+    Rate,
+    Seed,
+    Share,
+    Spacing,
+    Whole,
+)
+
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Rate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Spacing = tuple[Positive, Positive, Positive]
 PlainName = Annotated[str, Field(pattern=r"^[^\W_][\w.+-]*$", max_length=100)]
 
 
@@ -55,7 +61,7 @@ class Split:
     """Name of the split; None: default. Folds are called NAME-1, NAME-2, ...; None: fold."""
     ratios: tuple[Share, Share, Share] = (0.7, 0.1, 0.2)
     """Shares of the subjects for training, validation and test; their sum is 1. Folds use the second one only."""
-    folds: Annotated[int, Field(ge=2)] | None = None
+    folds: Annotated[int, Field(ge=2), Number] | None = None
     """Number of splits whose test parts are disjoint and hold every subject once; None: one split."""
     source: str | None = None
     """Folder with train.txt, val.txt, test.txt, a table, or a shipped split; None: drawn by the ratios."""
@@ -105,7 +111,7 @@ class Data:
     """Patches in one step; all of one combination."""
     foreground: Share = 0.0
     """Share of patches that are centred on a labelled voxel of a class drawn evenly (published: 0)."""
-    workers: Annotated[int, Field(ge=0)] = 1
+    workers: Whole = 1
     """Processes that read and augment ahead; 0: none."""
 
 
@@ -152,7 +158,7 @@ class Outer:
     """What happens to the weights besides the steps of the optimiser."""
 
     kind: str = "none"
-    epsilon: Annotated[float, Field(gt=0, le=1)] = 0.1
+    epsilon: Annotated[float, Field(gt=0, le=1), Number] = 0.1
     """Step of the interpolation at the first epoch; it grows linearly and would reach 1 at the end (HGA)."""
     inner_rate: Positive = 0.01
     """Learning rate of the inner step of meta, plain gradient descent (usual for MAML; published: a step of Adam)."""
@@ -169,9 +175,16 @@ class Preference:
     growth_every: Count = 100
     beta_min: Positive = 0.1
     beta_max: Positive = 4.0
-    single: Literal[0, 1] = 1
+    single: Annotated[Literal[0, 1], Number] = 1
     """rho of a sample that has one modality only, where there is nothing to compare (HGA: 1 or 0 by rounding, mostly 1;
     PASSION: 0)."""
+
+    @model_validator(mode="after")
+    def _least_below_most(self) -> Self:
+        if self.beta_min > self.beta_max:
+            message = f"beta_min {self.beta_min:g} is above beta_max {self.beta_max:g}"
+            raise ValueError(message)
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -185,6 +198,17 @@ class Term:
     options: dict[str, bool | int | float | str] = Field(default_factory=dict)
     """Arguments of the term, for example ``temperature``."""
 
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        if len(set(self.scale)) < len(self.scale):
+            message = f"scale names something twice: {', '.join(self.scale)}"
+            raise ValueError(message)
+        temperature = self.options.get("temperature", 1.0)
+        if isinstance(temperature, int | float) and not 0 < temperature < float("inf"):
+            message = f"options.temperature should be a number above 0, found {temperature!r}"
+            raise ValueError(message)
+        return self
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Method:
@@ -194,7 +218,7 @@ class Method:
     sampler: Sampler = Field(default_factory=Sampler)
     outer: Outer = Field(default_factory=Outer)
     preference: Preference = Field(default_factory=Preference)
-    warm_up: Annotated[int, Field(ge=0)] = 0
+    warm_up: Whole = 0
     """Epochs at the start in which the term ``separate`` is trained alone, without rho (PASSION, HGA: 0)."""
     terms: dict[str, Term] = Field(default_factory=dict)
 
@@ -204,22 +228,25 @@ class Optim:
     """How the weights move."""
 
     balancer: str = "equal"
+    balancer_options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """Arguments of the balancer, for example ``clamp``; see ``hga info balancers``."""
     optimiser: Literal["adamw", "adam", "sgd"] = "adamw"
     """AdamW with amsgrad (PASSION, HGA); Adam with amsgrad and coupled decay; SGD with Nesterov's momentum."""
     learning_rate: Positive = 2e-4
     """Base rate (PASSION: 2e-4; HGA with late fusion: 2e-3)."""
     weight_decay: NotNegative = 1e-4
-    momentum: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    momentum: Inside = 0.99
     """Of SGD (nnU-Net: 0.99)."""
-    warm_up: Annotated[int, Field(ge=0)] = 0
+    warm_up: Whole = 0
     """Epochs in which the learning rate rises to its schedule."""
     clip_norm: Positive | None = None
     """Longest gradient, as a Euclidean norm over all parameters; None: not clipped."""
     accumulate: Count = 1
-    """Parts in which a batch is computed one after another, to save memory; the gradient of ``equal`` is the same."""
+    """Parts in which a batch is computed one after another, to save memory; the gradient of ``equal`` is the same.
+    Terms that add up over the batch (``over_batch``, in hga-late) refuse it, and several processes too."""
     power: NotNegative = 0.9
     """Exponent of the polynomial schedule, set once an epoch."""
-    epochs: Annotated[int, Field(ge=0)] = 300
+    epochs: Whole = 300
     iterations: Count | None = None
     """Steps in an epoch; None: one pass over the cases, rounded up to whole cycles (published HGA: 225)."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -236,13 +263,13 @@ class Optim:
 class Validation:
     """What is measured on the validation cases while a network is trained."""
 
-    every: Annotated[int, Field(ge=0)] = 10
+    every: Whole = 10
     """Epochs between two validations; one more at the end; 0: none. Without validation cases there is none."""
     combinations: str = "all"
     """``all``, or a list such as flair+t2,t1."""
     cases: Count | None = None
     """Only the first so many validation cases; None: all."""
-    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    overlap: Rate = 0.25
     """Overlap of neighbouring windows; less than in an evaluation, for speed."""
     patience: Count | None = None
     """End after so many validations in a row without a better mean Dice; None: never early."""
@@ -254,7 +281,7 @@ class Log:
 
     tensorboard: bool = False
     """Also write event files for TensorBoard (needs the package tensorboard)."""
-    cosine_every: Annotated[int, Field(ge=0)] = 0
+    cosine_every: Whole = 0
     """Steps between two measurements of the angles between the gradients of the tasks; 0: never. Costs a backward
     pass for each task."""
 
@@ -265,7 +292,7 @@ class Evaluation:
 
     convention: str = "hga"
     """What empty structures score: hga, brats, diagonal, exclude."""
-    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    overlap: Rate = 0.5
     """Overlap of neighbouring windows."""
     checkpoint: Literal["best", "last"] = "last"
     """Which checkpoint of a run is used: of the last epoch (published), or the best in validation."""
@@ -293,6 +320,8 @@ class Prediction:
     """Also write the probability of each class, as a 4D file."""
     uncertainty: bool = False
     """Also write two maps from 0 (sure) to 1: entropy, and how much the modalities alone contradict each other."""
+    overlay: bool = False
+    """Also write a PNG: slices of the first modality with outlines of the regions."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -1,4 +1,8 @@
-"""What to expect of a model: the Dice it reached on cases it was not trained on, for each combination."""
+"""What to expect of a model: the Dice it reached on cases it was not trained on, for each combination.
+
+Cases in which a structure neither exists nor was predicted do not count: whatever a convention gives them, they would
+promise accuracy where there was nothing to find.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -40,9 +44,9 @@ class Expectation:
 
     @classmethod
     def from_metrics(cls, document: Mapping[str, Any]) -> Self:
-        """Read ``metrics.json`` of an evaluation."""
+        """Read ``metrics.json`` of an evaluation: the Dice where a structure exists, so that empty cases flatter none."""
         rows = document["combinations"].items()
-        table = {name: {region: score["dice"] for region, score in row.items()} for name, row in rows}
+        table = {name: {region: score["dice_with_structure"] for region, score in row.items()} for name, row in rows}
         return cls(measured_on=str(document["split"]), dice=table)
 
     def as_tree(self) -> dict[str, Any]:

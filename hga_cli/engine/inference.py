@@ -12,8 +12,9 @@ from monai.inferers.utils import sliding_window_inference
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hga_cli.core.combinations import Combination
+from hga_cli.core.combinations import Combination, combination_name
 from hga_cli.core.config import build
+from hga_cli.core.errors import ConfigError
 from hga_cli.core.settings import Config
 from hga_cli.data.ranges import Ranges
 from hga_cli.data.raw.description import Description, parse_description
@@ -70,13 +71,17 @@ def load_model(path: Path, device: torch.device) -> TrainedModel:
     """Read a checkpoint of a run, or a file of ``hga export``, for use. No store is needed.
 
     Raises:
-        ConfigError: absent, damaged, or not one of ours.
+        ConfigError: absent, damaged, not one of ours, or the weights do not fit the settings.
     """
     weights, about = read_model(path)
     config = build(about["config"])
     description = parse_description(about["description"], str(path))
     network = build_network(config, description.modalities, description.classes)
-    network.load_state_dict(weights)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        message = f"the weights in '{path}' do not fit its settings: {str(error).splitlines()[-1].strip()}"
+        raise ConfigError(message, hint="it was made by another hga, or is damaged; make it again") from None
     expected = about.get("expected")
     return TrainedModel(
         network=network.to(device).eval(),
@@ -135,6 +140,9 @@ def each_combination(
         overlap: of neighbouring windows, a share of their size.
         blending: equal weight in a window, or less towards its border (Gaussian of MONAI).
         flips: average over all mirrored versions of a window.
+
+    Raises:
+        ConfigError: the memory of the GPU does not suffice.
     """
     names = [name for name in model.modalities if name in images]
     window = (*model.config.data.patch, 1)[:3]
@@ -150,6 +158,17 @@ def each_combination(
         parts = _stitched(model, stacked, names, chosen, window, overlap=overlap, blending=blending, flips=flips)
         for combination in chosen:
             yield combination, parts.pop(0)[0].numpy()[inside]
+
+
+def require_numbers(probabilities: NDArray[np.float32], combination: Combination, case: str) -> None:
+    """Make sure that the network said something, before the most probable class is taken.
+
+    Raises:
+        ConfigError: NaN or infinite somewhere.
+    """
+    if not np.isfinite(probabilities).all():
+        message = f"the network gives no numbers for {combination_name(combination)} of case '{case}'"
+        raise ConfigError(message, hint="its weights have grown beyond all bounds; try a lower optim.learning_rate")
 
 
 @torch.inference_mode()

@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hga_cli.core.atomic import replacing
-from hga_cli.core.errors import ConfigError
+from hga_cli.core.digest import digest
+from hga_cli.core.errors import ConfigError, DataError
 from hga_cli.engine import checkpoint
 from hga_cli.engine.checkpoint import with_prefix, without_prefix
 
@@ -29,6 +30,8 @@ DATA = ("patch", "spacing", "batch", "foreground")
 """Settings of ``data`` that are kept: the others name splits and tables."""
 DESCRIPTION = ("name", "title", "modalities", "files", "labels", "regions", "layout")
 """What is kept of the description of the data set: the rest is about ids and lists."""
+NEEDED = ("config", "description", "spacing", "label_values", "training")
+"""Without these nobody can use the weights."""
 IDENTITY = ("config", "description", "spacing", "clip", "label_values")
 """What makes two models the same, besides their weights."""
 
@@ -57,8 +60,8 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if found not in known:
         message = f"'{path}' is {found[0]} version {found[1]}, expected {' or '.join(map(' '.join, known))}"
         raise ConfigError(message, hint="update hga, or train again")
-    about = json.loads(metadata["about"])
-    if found[0] == FORMAT and about["digest"] != model_digest(weights, about):
+    about = _plain_values(path, kind, metadata.get("about", ""))
+    if found[0] == FORMAT and not _is_as_written(weights, about):
         message = f"'{path}' is damaged: its contents are not what was written"
         raise ConfigError(message, hint="copy it again, or export it again")
     return weights, about
@@ -70,13 +73,40 @@ def write_model(path: Path, weights: Mapping[str, Tensor], about: Mapping[str, A
     Args:
         path: any name; ``.hga`` is usual.
         weights: of the network.
-        about: from ``essence``, and what else may be told to everyone.
+        about: from ``essence``, and what else may be told to everyone; hashes are added.
+
+    Raises:
+        DataError: the file cannot be written.
     """
-    metadata = {"format": FORMAT, "version": str(VERSION), "about": json.dumps(about)}
+    told = {**about, "digest": model_digest(weights, about)}
+    complete = {**told, "checksum": digest(told)}
+    metadata = {"format": FORMAT, "version": str(VERSION), "about": json.dumps(complete)}
     with replacing(path) as temporary:
         tensors = {name: value.contiguous() for name, value in with_prefix("model", weights).items()}
-        save_file(tensors, temporary, metadata)
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            message = f"'{path}' cannot be written: {error}"
+            raise DataError(message, hint="check that the folder exists, may be written, and has room") from None
         temporary.chmod(READABLE)
+
+
+def _plain_values(path: Path, kind: str, text: str) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] | None = json.loads(text)
+    except ValueError:
+        about = None
+    absent = [key for key in NEEDED if key not in about] if isinstance(about, dict) else NEEDED
+    if about is None or absent:
+        message = f"{kind} '{path}' is damaged: it does not tell its {', '.join(absent)}"
+        raise ConfigError(message, hint="copy it again, or make it again")
+    return about
+
+
+def _is_as_written(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> bool:
+    """Tell whether neither weights nor plain values have changed; older files have no checksum of the latter."""
+    told = {key: value for key, value in about.items() if key != "checksum"}
+    return about.get("digest") == model_digest(weights, about) and about.get("checksum", digest(told)) == digest(told)
 
 
 def essence(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,8 +127,8 @@ def model_digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> str
     """Return the hash of a model: the same for a checkpoint and for the file that was exported from it."""
     kept = essence(about)
     text = json.dumps({key: kept.get(key) for key in IDENTITY}, sort_keys=True)
-    digest = hashlib.blake2b(text.encode(), digest_size=16)
+    total = hashlib.blake2b(text.encode(), digest_size=16)
     for name, value in sorted(weights.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        total.update(value.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()

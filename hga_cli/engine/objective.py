@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,6 +32,8 @@ class StepLosses:
     """task -> weighted sum of its terms, a scalar; mean over the batch."""
     terms: dict[str, float]
     """``term/task`` -> mean over the batch before any weight, for the journal."""
+    alone: dict[str, Tensor]
+    """modality -> logits (B, K, *space) from it alone, where a term needed them."""
 
 
 class Objective:
@@ -62,7 +65,14 @@ class Objective:
         self.omega = {modality: weights[modality] for modality in modalities if modality in weights}
         self.preference = Preference(modalities, settings.preference)
 
-    def __call__(self, model: Backbone, images: dict[str, Tensor], label: Tensor, *, epoch: int = 0) -> StepLosses:
+    @property
+    def has_modalities(self) -> bool:
+        """Whether modalities have losses of their own, besides the fused prediction."""
+        return any(term.needs and self._settings[name].weight > 0 for name, term in self._terms.items())
+
+    def __call__(
+        self, model: Backbone, images: dict[str, Tensor], label: Tensor, *, epoch: int = 0, apart: bool = False
+    ) -> StepLosses:
         """Run the network on the modalities given and return the losses.
 
         Args:
@@ -71,9 +81,11 @@ class Objective:
             label: (B, *space) class indices, int64.
             epoch: 0, 1, ...; the first ``warm_up`` epochs train the term ``separate`` alone, without rho (PASSION; the
                 published HGA multiplies everything by zero there).
+            apart: run each modality in a pass of its own, so that the gradient of its loss runs through nothing else.
         """
         terms = {WARM_UP_TERM: self._terms[WARM_UP_TERM]} if epoch < self._warm_up else self._terms
-        outputs = _outputs(model, images, label, frozenset[Need]().union(*(term.needs for term in terms.values())))
+        needs = frozenset[Need]().union(*(term.needs for term in terms.values()))
+        outputs = _outputs(model, images, label, needs, apart=apart)
         results = {name: term(outputs) for name, term in terms.items()}
         factors: dict[str, Mapping[str, Any]] = {"beta": self.preference.beta, "omega": self.omega}
         for result in results.values():
@@ -93,6 +105,7 @@ class Objective:
                 for name, result in results.items()
                 for task, loss in result.losses.items()
             },
+            alone=outputs.separate or {modality: one.logits for modality, one in outputs.alone.items()},
         )
 
     def end_epoch(self, epoch: int) -> dict[str, Any]:
@@ -127,9 +140,12 @@ def _computed(terms: Mapping[str, TermSettings]) -> dict[str, TermSettings]:
     return weighted if makers.keys() & weighted.keys() else {**weighted, **makers}
 
 
-def _outputs(model: Backbone, images: dict[str, Tensor], label: Tensor, needs: frozenset[Need]) -> Outputs:
+def _outputs(
+    model: Backbone, images: dict[str, Tensor], label: Tensor, needs: frozenset[Need], *, apart: bool
+) -> Outputs:
     combination = tuple(images)
-    features = model.encode(images)
+    groups = [{name: image} for name, image in images.items()] if apart else [images]
+    features = {name: part for group in groups for name, part in model.encode(group).items()}
     fused = model.fuse(features, combination)
     separate: dict[str, Tensor] = {}
     if "separate" in needs:
@@ -137,7 +153,8 @@ def _outputs(model: Backbone, images: dict[str, Tensor], label: Tensor, needs: f
         separate = {modality: logits for modality, logits in decoded.items() if logits is not None}
     alone = {}
     if "alone" in needs or ("separate" in needs and not separate):
-        alone = model.fuse_alone(features, combination) if len(combination) > 1 else {combination[0]: fused}
+        fuse_alone = partial(Backbone.fuse_alone, model) if apart else model.fuse_alone
+        alone = fuse_alone(features, combination) if len(combination) > 1 else {combination[0]: fused}
     if "separate" in needs and not separate:
         separate = {modality: prediction.logits for modality, prediction in alone.items()}
     return Outputs(combination=combination, label=label, fused=fused, alone=alone, separate=separate)

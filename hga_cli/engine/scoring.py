@@ -9,12 +9,11 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from hga_cli.core.combinations import Combination, combination_name
-from hga_cli.core.errors import ConfigError
+from hga_cli.core.combinations import Combination
 from hga_cli.core.processes import usable_cores
 from hga_cli.data.patches import CaseReader
 from hga_cli.data.store import Store
-from hga_cli.engine.inference import TrainedModel, each_combination
+from hga_cli.engine.inference import TrainedModel, each_combination, require_numbers
 from hga_cli.imaging.resample import resample_channels
 from hga_cli.imaging.trail import Trail
 from hga_cli.metrics.calibration import Reliability
@@ -88,9 +87,7 @@ def predict_stored(
     """Return class indices (D, H, W) of the whole canonical volume for each combination the case has."""
     trail, found = store.trail(case), {}
     for combination, probabilities in _probabilities(model, store, case, combinations, overlap=overlap):
-        if not np.isfinite(probabilities).all():
-            message = f"the network gives no numbers for {combination_name(combination)} of case '{case}'"
-            raise ConfigError(message, hint="its weights have grown beyond all bounds; try a lower optim.learning_rate")
+        require_numbers(probabilities, combination, case)
         found[combination] = trail.uncrop(trail.labels_in_box(probabilities))
     return found
 
@@ -120,6 +117,7 @@ def _submitted(
 ) -> Iterator[Future[list[Row]]]:
     trail, reference, regions = store.trail(case), store.reference(case), store.description.scored_regions()
     for combination, probabilities in _probabilities(model, store, case, how.combinations, overlap=how.overlap):
+        require_numbers(probabilities, combination, case)
         labels = trail.uncrop(trail.labels_in_box(probabilities))
         calibrated = _reliabilities(probabilities, trail, reference, regions) if CALIBRATION in how.extras else {}
         score = partial(

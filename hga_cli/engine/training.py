@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hga_cli.core.catalog import BALANCERS, OUTER_UPDATES
+from hga_cli.alignment.term import FUSED
+from hga_cli.balancing.balancer import Step, mean_state
+from hga_cli.balancing.build import build_balancer
+from hga_cli.core.catalog import OUTER_UPDATES
 from hga_cli.core.combinations import Combination, combination_name
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.settings import Config
@@ -18,9 +22,9 @@ from hga_cli.data.loading import Batch, in_parts
 from hga_cli.engine.checkpoint import with_prefix, without_prefix
 from hga_cli.engine.contest import Contest
 from hga_cli.engine.cosines import task_cosines
-from hga_cli.engine.memory import enough_memory
+from hga_cli.engine.memory import enough_memory, keep_memory
 from hga_cli.engine.network import build_network, compile_passes, recompute_blocks
-from hga_cli.engine.objective import Objective
+from hga_cli.engine.objective import Objective, StepLosses
 from hga_cli.engine.optimiser import build_optimiser, gradient_norm, learning_rate
 from hga_cli.engine.precision import autocast, refuse_two_planes
 from hga_cli.engine.ranks import Ranks
@@ -65,6 +69,8 @@ class Training:
     def __init__(self, scheme: Scheme) -> None:
         config = scheme.config
         self.scheme = scheme
+        if scheme.device.type == "cpu":
+            keep_memory()
         torch.manual_seed(config.seed)
         network = build_network(config, scheme.modalities, scheme.classes)
         self.model = network.to(scheme.device).to(memory_format=scheme.memory_format).train()  # type: ignore[call-overload]
@@ -75,7 +81,8 @@ class Training:
         if config.optim.compile:
             compile_passes(self.model)
         self.objective = Objective(config.method, scheme.modalities, scheme.omega)
-        self.balancer = BALANCERS.load(config.optim.balancer)()
+        tasks, has_modalities = (FUSED, *scheme.modalities), self.objective.has_modalities
+        self.balancer = build_balancer(config, self.model, tasks=tasks, has_modalities=has_modalities)
         self.outer = OUTER_UPDATES.load(config.method.outer.kind)(self.model, config.method.outer)
         self.optimiser = build_optimiser(self.model.parameters(), config.optim)
         self.scaler = torch.amp.GradScaler(scheme.device.type, enabled=config.optim.precision == "fp16")
@@ -103,43 +110,74 @@ class Training:
             group["lr"] = learning_rate(optim, self.epoch)
         self.optimiser.zero_grad(set_to_none=True)
         with enough_memory(f"a step with {combination_name(batch.combination)}", LESS_MEMORY):
+            self.balancer.begin(self._balancing_step())
             loss = sum(self._learn_part(part, share) for part, share in in_parts(batch, optim.accumulate))
+            self.balancer.merge()
         (everyone,) = ranks.sum(len(batch.cases), device=device)
         mine = len(batch.cases) / everyone
         (total,) = ranks.sum(loss * mine, device=device)
+        is_sound = ranks.count == 1 or self._is_finite(loss)
         ranks.average_gradients(self.model.parameters(), mine)
         optimiser = self.outer.optimiser(self.optimiser, ends_cycle=batch.ends_cycle)
         self.scaler.unscale_(optimiser)
-        self._require_finite(batch, total)
+        self._require_finite(batch, total, is_sound=is_sound)
         if optim.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip_norm)
         self.scaler.step(optimiser)
         self.scaler.update()
-        self._merge(ends_cycle=batch.ends_cycle)
+        self._teach_balancer(batch, mine)
+        self._merge(ends_cycle=batch.ends_cycle, step=self.step)
         self.step += 1
         self._note({"loss": total})
         return total
 
     def _learn_part(self, part: Batch, share: float) -> float:
         """Add the gradient of a part of a batch, and return its share of the loss."""
-        device, layout = self.scheme.device, self.scheme.memory_format
-        images = {name: image.to(device).contiguous(memory_format=layout) for name, image in part.images.items()}
-        label = part.label.to(device).long()
-        with autocast(device, self.scheme.config.optim.precision):
-            losses = self.objective(self.model, images, label, epoch=self.epoch)
+        label = part.label.to(self.scheme.device).long()
+        losses = self._losses_of(part, label)
         every = self.scheme.config.log.cosine_every
         if every and self.step % every == 0:
             cosines = task_cosines(losses.tasks, self.model.shared_parameters())
-            self._note({f"{COSINE}{pair}": value for pair, value in cosines.items()})
-        scaled = {task: self.scaler.scale(loss * share) for task, loss in losses.tasks.items()}
-        self.balancer.backward(scaled, self.model.shared_parameters())
-        self._note(losses.terms)
+            self._note({f"{COSINE}{pair}": value for pair, value in cosines.items()}, weight=len(part.cases))
+        if self.balancer.compares:
+            self.balancer.observe(losses.alone, label)
+        self.balancer.backward(losses.tasks, share)
+        self._note(losses.terms, weight=len(part.cases))
         return share * float(torch.stack([loss.detach() for loss in losses.tasks.values()]).sum())
+
+    def _losses_of(self, part: Batch, label: Tensor) -> StepLosses:
+        device, layout = self.scheme.device, self.scheme.memory_format
+        images = {name: image.to(device).contiguous(memory_format=layout) for name, image in part.images.items()}
+        with autocast(device, self.scheme.config.optim.precision):
+            return self.objective(self.model, images, label, epoch=self.epoch, apart=self.balancer.apart)
+
+    def _balancing_step(self) -> Step:
+        """Return what the balancer has to know; what it draws is the same on all ranks."""
+        scale = self.scaler.scale(torch.ones((), device=self.scheme.device))
+        seed = _step_seed(self.scheme.config.seed, self.step, rank=0)
+        return Step(seed=seed, rate=self.optimiser.param_groups[0]["lr"], scale=float(scale))
+
+    def _teach_balancer(self, batch: Batch, mine: float) -> None:
+        """Let it look back if it asks for that, and let all ranks have the mean of what theirs learnt."""
+        if self.balancer.looks_back and batch.cases:
+            self.balancer.look_back(self._losses_now(batch))
+        if self.scheme.ranks.count > 1 and (state := self.balancer.state()):
+            self.balancer.load(mean_state(self.scheme.ranks.gather((mine, state))))
+
+    @torch.no_grad()
+    def _losses_now(self, batch: Batch) -> dict[str, float]:
+        """Return the losses of a batch with the weights as they are, and what is random drawn as in its step."""
+        seen = deepcopy(self.objective.preference.state())
+        torch.manual_seed(_step_seed(self.scheme.config.seed, self.step, self.scheme.ranks.rank))
+        losses = self._losses_of(batch, batch.label.to(self.scheme.device).long())
+        self.objective.preference.load(seen)
+        return {task: float(loss) for task, loss in losses.tasks.items()}
 
     def end_epoch(self) -> dict[str, Any]:
         """Move beta and return the line of the journal for the epoch that just ended."""
         epoch, optim = self.epoch - 1, self.scheme.config.optim
         self._pool()
+        self.balancer.end_epoch()
         sums, counts, preference = self.scheme.ranks.from_first(
             (dict(self._sums), dict(self._counts), self.objective.preference.state())
         )
@@ -161,7 +199,7 @@ class Training:
     def finish(self) -> None:
         """Merge a cycle that the end of the training cut short."""
         if not self._merged:
-            self._merge(ends_cycle=True)
+            self._merge(ends_cycle=True, step=self.step - 1)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors a checkpoint has to keep."""
@@ -213,10 +251,11 @@ class Training:
             self._counts.clear()
             self.objective.preference.merge([])
 
-    def _merge(self, *, ends_cycle: bool) -> None:
+    def _merge(self, *, ends_cycle: bool, step: int) -> None:
+        """Tell the outer update that a cycle ended with ``step``: epsilon is that of its epoch."""
         if ends_cycle:
-            epochs = self.scheme.config.optim.epochs
-            self.outer.end_cycle(self.model, self.outer.epsilon(min(self.epoch, epochs - 1), epochs))
+            epsilon = self.outer.epsilon(step // self.scheme.iterations, self.scheme.config.optim.epochs)
+            self.outer.end_cycle(self.model, epsilon)
         self._merged = ends_cycle
 
     def _pool(self) -> None:
@@ -232,20 +271,27 @@ class Training:
                 self._counts[name] += counts[name]
         self.objective.preference.merge([preference for *_, preference in mine])
 
-    def _note(self, values: dict[str, float]) -> None:
+    def _note(self, values: dict[str, float], *, weight: int = 1) -> None:
+        """Add to the means of the epoch; a mean over samples weighs as many as there were."""
         for name, value in values.items():
-            self._sums[name] += value
-            self._counts[name] += 1
+            self._sums[name] += weight * value
+            self._counts[name] += weight
 
-    def _require_finite(self, batch: Batch, loss: float) -> None:
-        norm = gradient_norm(self.model.parameters())
+    def _is_finite(self, loss: float) -> bool:
+        """Tell whether loss and gradients are numbers; fp16 may have scaled the gradients too far, and scales less."""
         is_scaled_too_far = self.scaler.is_enabled() and self.scaler.get_scale() > 1
-        if math.isfinite(loss) and (math.isfinite(norm) or is_scaled_too_far):
+        return math.isfinite(loss) and (is_scaled_too_far or math.isfinite(gradient_norm(self.model.parameters())))
+
+    def _require_finite(self, batch: Batch, loss: float, *, is_sound: bool) -> None:
+        """Stop where the loss or the gradient of all ranks is none; those whose own part was sound are not named."""
+        if self._is_finite(loss):
             return
-        where = f"epoch {self.epoch}, step {self.step}, combination {combination_name(batch.combination)}"
-        message = f"the loss or its gradient is not finite at {where}, cases {', '.join(batch.cases)}"
+        mine = f"combination {combination_name(batch.combination)}, cases {', '.join(batch.cases)}"
+        told = self.scheme.ranks.gather((is_sound, mine))
+        culprits = [text for sound, text in told if not sound] or [text for _, text in told]
+        message = f"the loss or its gradient is not finite at epoch {self.epoch}, step {self.step}, "
         hint = "the last checkpoint is good; try a lower optim.learning_rate, or look at these cases"
-        raise ConfigError(message, hint=hint)
+        raise ConfigError(message + "; ".join(culprits), hint=hint)
 
 
 def _step_seed(seed: int, step: int, rank: int) -> int:

@@ -1,22 +1,35 @@
-"""Whether one run is better than another on the same cases."""
+"""Whether one run, or one folder of masks, is better than another on the same cases."""
 
 import json
+import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hga_cli.core.errors import DataError
+from hga_cli.core.errors import DataError, Problem, ProblemsError
 from hga_cli.metrics.interval import SubjectBootstrap
 from hga_cli.metrics.paired import paired_test
+from hga_cli.workflows.metrics_document import MASKS
 
+METRICS = "metrics.json"
+NEEDED = {"conventions", "overall", "mean", "cases"}
+"""What a comparison reads of ``metrics.json``."""
 SCORES = ("dice", "hd95")
 Key = tuple[str, str | None, str]
 """Case, combination, region."""
 Line = Mapping[str, Any]
+
+
+def evaluation_at(text: str, runs_dir: Path) -> Path | None:
+    """Return the folder of an evaluation that is named by itself, or by its ``metrics.json``; None: a run is meant."""
+    path = Path(text)
+    folder = path.parent if path.name == METRICS else path
+    is_run = (folder / "run.json").exists() or (runs_dir / text / "run.json").exists()
+    return folder if (folder / METRICS).is_file() and not is_run else None
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
@@ -25,22 +38,28 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: it is not there, damaged, or without what a comparison needs.
     """
-    path = folder / "metrics.json"
+    path = folder / METRICS
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         message = f"no '{path}'"
-        raise DataError(message, hint="evaluate that run first, with the same options: hga evaluate RUN") from None
+        raise DataError(message, hint="evaluate it first, with the same options: hga evaluate RUN") from None
     except ValueError:
         document = None
-    if not isinstance(document, dict) or "overall" not in document:
+    if not isinstance(document, dict) or not document.keys() >= NEEDED:
         message = f"'{path}' is damaged, or was written by an older hga"
-        raise DataError(message, hint="evaluate that run again: hga evaluate RUN")
+        raise DataError(message, hint="evaluate it again: hga evaluate RUN, or with --predictions")
     return document
 
 
-def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    """Compare two evaluations over the cases and combinations that both have.
+def file_name(other: str) -> str:
+    """Return the name of the file of a comparison with a run, or with an evaluation at a path."""
+    plain = re.sub(r"[^\w.+-]+", "_", other).strip("_")
+    return f"comparison-with-{plain}.json"
+
+
+def compare(first: Mapping[str, Any], second: Mapping[str, Any], *, skip: bool = False) -> dict[str, Any]:
+    """Compare two evaluations of the same cases under the same combinations.
 
     The value of a case is its mean over combinations. Tested with Wilcoxon's signed-rank test over cases, for each
     region and score on its own; p-values are not corrected for their number.
@@ -48,6 +67,7 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
     Args:
         first: document of ``metrics.json``.
         second: another one.
+        skip: leave out what only one of the two has, instead of refusing it.
 
     Returns:
         ``regions``: {REGION: {dice or hd95: {first, second, n, mean_difference, low, high, p_value, effect_size}}} with
@@ -56,13 +76,16 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
 
     Raises:
         DataError: they were scored by different rules, or share no case and combination.
+        ProblemsError: only one has a case, or a case under a combination.
     """
     _require_same_rules(first, second)
     ours, theirs = _lines(first), _lines(second)
     common = [key for key in ours if key in theirs]
     if not common:
         message = "the two evaluations share no case with the same combination and region"
-        raise DataError(message, hint="evaluate both on the same split: hga evaluate RUN --split NAME/test")
+        raise DataError(message, hint="evaluate both on the same cases, as with --split NAME/test")
+    if not skip:
+        _require_same_cases(ours.keys(), theirs.keys())
     regions = [region for region in first["mean"] if any(key[2] == region for key in common)]
     return {
         "conventions": first["conventions"],
@@ -88,6 +111,23 @@ def _require_same_rules(first: Mapping[str, Any], second: Mapping[str, Any]) -> 
         raise DataError(
             message, hint="evaluate both with the same --convention, regions and --set evaluation.tolerance"
         )
+
+
+def _require_same_cases(ours: Set[Key], theirs: Set[Key]) -> None:
+    alone: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for key in sorted(ours ^ theirs, key=str):
+        combination = key[1] or MASKS
+        which = "first" if key in ours else "second"
+        if combination not in alone[key[0], which]:
+            alone[key[0], which].append(combination)
+    problems = [
+        Problem(case=case, file=which, problem=f"only the {which} evaluation has it with {', '.join(combinations)}")
+        for (case, which), combinations in alone.items()
+    ]
+    if problems:
+        message = f"the two evaluations do not have the same cases and combinations: {len(problems)} cases differ"
+        hint = "evaluate both alike; or compare what both have: --set evaluation.unpaired=skip"
+        raise ProblemsError(message, problems, hint=hint)
 
 
 def _lines(document: Mapping[str, Any]) -> dict[Key, Line]:

@@ -22,6 +22,7 @@ from hga_cli.core.settings import Evaluation
 from hga_cli.data.splits import PARTS
 from hga_cli.data.store import Store
 from hga_cli.engine.inference import TrainedModel
+from hga_cli.engine.ranks import Ranks
 from hga_cli.engine.scoring import Row, Scoring, score_cases
 from hga_cli.metrics.conventions import Convention
 from hga_cli.workflows.kept_scores import KeptScores
@@ -88,18 +89,37 @@ def evaluate_shard(
     cases: Sequence[str],
     how: Scoring,
     *,
-    shard: tuple[int, int],
     keep_in: Path,
-    progress: Progress,
+    shard: tuple[int, int] = (1, 1),
+    ranks: Ranks | None = None,
+    progress: Progress | None = None,
 ) -> list[str]:
-    """Score part i of n of the cases and keep the scores in ``keep_in``; return the cases that still lack scores.
+    """Score part i of n of the cases, shared among ranks, and keep the scores; ``evaluate`` puts them together.
+
+    Args:
+        model: what is scored.
+        store: where the cases are.
+        cases: all of them, those of other parts too.
+        how: combinations and scores.
+        keep_in: the folder of the scores; all parts and ranks see it.
+        shard: i and n, counted from 1.
+        ranks: share the cases of this part that have no scores yet.
+        progress: is told each case of this rank.
+
+    Returns:
+        The cases that still lack scores.
 
     Raises:
         DataError: as ``evaluate``.
     """
+    ranks = ranks or Ranks()
     _require_fit(model, store, cases)
     kept = KeptScores(keep_in, model, store, how)
-    _scored(model, store, cases[shard[0] - 1 :: shard[1]], how, kept, progress)
+    part = cases[shard[0] - 1 :: shard[1]]
+    missing = ranks.from_first([case for case in part if kept.read(case) is None])
+    theirs = {case for place, case in enumerate(missing) if place % ranks.count != ranks.rank}
+    _scored(model, store, [case for case in part if case not in theirs], how, kept, progress or Silent())
+    ranks.gather(None)  # all have finished
     return [case for case in cases if kept.read(case) is None]
 
 

@@ -9,7 +9,7 @@ from hga_cli import __version__
 from hga_cli.core.errors import DataError
 from hga_cli.core.run_folder import RunFolder
 from hga_cli.engine.inference import TrainedModel
-from hga_cli.engine.model_file import essence, model_digest, read_model, write_model
+from hga_cli.engine.model_file import essence, read_model, write_model
 from hga_cli.workflows.models import checkpoint_of, load_from
 
 
@@ -37,5 +37,5 @@ def export(run: RunFolder, target: Path, *, which: str = "last", overwrite: bool
     kept = essence(about)
     expected = {"expected": model.expected.as_tree()} if model.expected else {}
     told = {"name": run.name, "exported": f"{datetime.now():%Y-%m-%d}", "hga": __version__}
-    write_model(target, weights, {**kept, **expected, **told, "digest": model_digest(weights, kept)})
+    write_model(target, weights, {**kept, **expected, **told})
     return load_from(target, which, torch.device("cpu"))

@@ -42,6 +42,8 @@ def metrics_document(rows: Sequence[Row], what: Examined) -> dict[str, Any]:
 
     ``mean`` is the mean over combinations of the means over cases, as published. ``overall`` adds the standard
     deviation over cases (of their means over combinations) and the 95 % interval of the mean (bootstrap over subjects).
+    ``structures`` says, over all combinations, the mean Dice where the structure exists, and how often it was missed,
+    or predicted without being there: a mean that counts empty cases never stands alone.
     """
     cells = {(row.case, row.combination, row.score.region): row for row in rows}
     cases = list(dict.fromkeys(row.case for row in rows))
@@ -78,6 +80,9 @@ def metrics_document(rows: Sequence[Row], what: Examined) -> dict[str, Any]:
         "mean": {name: {key: one["mean"] for key, one in row.items()} for name, row in overall.items()},
         "overall": overall,
         "worst": {region.name: _worst(table, region.name) for region in what.regions},
+        "structures": {
+            region.name: _structures([row[region.name] for row in table.values()]) for region in what.regions
+        },
         "cases": [_case_row(row, what) for row in rows],
     }
 
@@ -155,6 +160,18 @@ def _case_row(row: Row, what: Examined) -> dict[str, Any]:
         "raw_hd95": row.score.hd95,
         "diagonal_mm": row.score.diagonal_mm,
         **apply_to_extras(row.score, what.convention),
+    }
+
+
+def _structures(cells: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return what is known of a region over all combinations, whatever the convention says of empty ones."""
+    present = sum(cell["n_with_structure"] for cell in cells)
+    return {
+        "dice": _mean([cell["dice_with_structure"] for cell in cells]),
+        "present": present,
+        "misses": sum(cell["misses"] for cell in cells),
+        "absent": sum(cell["n"] for cell in cells) - present,
+        "false_alarms": sum(cell["false_alarms"] for cell in cells),
     }
 
 

@@ -25,7 +25,8 @@ class Outputs:
         """Return what is written for a case under these settings."""
         probabilities = ("probabilities",) if how.what.probabilities else ()
         uncertainty = ("entropy", "disagreement") if how.what.uncertainty else ()
-        return cls(folder=folder, case=raw.case, extras=(*probabilities, *uncertainty))
+        overlay = ("overlay",) if how.what.overlay else ()
+        return cls(folder=folder, case=raw.case, extras=(*probabilities, *uncertainty, *overlay))
 
     @property
     def record(self) -> Path:
@@ -40,7 +41,9 @@ class Outputs:
     @property
     def names(self) -> dict[str, str]:
         """What -> name of its file."""
-        return {"labels": f"{self.case}.nii.gz", **{what: f"{self.case}_{what}.nii.gz" for what in self.extras}}
+        ending = {"overlay": "png"}
+        extras = {what: f"{self.case}_{what}.{ending.get(what, 'nii.gz')}" for what in self.extras}
+        return {"labels": f"{self.case}.nii.gz", **extras}
 
     @property
     def targets(self) -> list[Path]:

@@ -16,10 +16,13 @@ from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.data.ranges import Looks, differences_from, foreground_share
 from hga_cli.data.raw.discovery import RawCase
 from hga_cli.data.raw.prepare import PreparedCase, prepare
-from hga_cli.engine.inference import TrainedModel, each_combination, predict_combinations
+from hga_cli.engine.inference import TrainedModel, each_combination, predict_combinations, require_numbers
+from hga_cli.engine.ranks import Ranks
 from hga_cli.engine.uncertainty import disagreement, entropy
 from hga_cli.imaging.resample import resample_channels
 from hga_cli.imaging.volume import Volume, write_floats, write_label_map
+from hga_cli.reporting.mosaic import write_mosaic
+from hga_cli.reporting.scene import Scene
 from hga_cli.workflows.outputs import Outputs, finished_before, require_own_places
 from hga_cli.workflows.records import How, Result, ingredients, voxel_digest
 
@@ -42,6 +45,8 @@ def predict(
     *,
     how: How | None = None,
     overwrite: bool = False,
+    shard: tuple[int, int] = (1, 1),
+    ranks: Ranks | None = None,
     progress: Progress | None = None,
 ) -> list[Result]:
     """Predict cases and write a label map each, on the grid of its first image, with a record of how it was made.
@@ -54,31 +59,44 @@ def predict(
         output: folder of ``<case>.nii.gz`` and ``<case>.json``.
         how: windows, alignment, what else is written.
         overwrite: replace what is there, whoever made it.
-        progress: is told each case.
+        shard: i and n, counted from 1: only part i of n of the cases.
+        ranks: share the cases that are not finished; all of them return all results.
+        progress: is told each case of this rank.
 
     Raises:
         IncompleteError: some cases could not be predicted; the others are written.
         ProblemsError: label maps are there that were made from something else, or by somebody else.
         UsageError: an output would overwrite a scan, or that of another case.
     """
-    progress, how = progress or Silent(), how or How()
+    progress, how, ranks = progress or Silent(), how or How(), ranks or Ranks()
     places = [Outputs.of(raw, output, how) for raw in cases]
     require_own_places(cases, places)
-    finished = {} if overwrite else finished_before(model, cases, places, how)
-    results: list[Result] = []
-    problems: list[Problem] = []
-    with stage(progress, "predict", len(cases)):
-        for raw, files in zip(cases, places, strict=True):
+    of_shard = slice(shard[0] - 1, None, shard[1])
+    cases, places = cases[of_shard], places[of_shard]
+    asks = ranks.is_first and not overwrite
+    finished: dict[str, Result] = ranks.from_first(finished_before(model, cases, places, how) if asks else {})
+    missing = [pair for pair in zip(cases, places, strict=True) if pair[0].case not in finished]
+    mine = missing[ranks.rank :: ranks.count]
+    results, problems = dict(finished), list[Problem]()
+    with stage(progress, "predict", len(finished) + len(mine), len(finished)):
+        for raw, files in mine:
             try:
-                if raw.case not in finished:
-                    files.remove()
-                results.append(finished.get(raw.case) or _predict_one(model, raw, files, how))
+                files.remove()
+                results[raw.case] = _predict_one(model, raw, files, how)
             except ProblemsError as error:
                 problems += error.problems
             progress.advance(raw.case)
+    return _put_together([raw.case for raw in cases], ranks.gather((results, problems)))
+
+
+def _put_together(cases: Sequence[str], parts: Sequence[tuple[dict[str, Result], list[Problem]]]) -> list[Result]:
+    """Return the results of all ranks in the order of the cases, or raise their problems."""
+    results = {case: result for found, _ in parts for case, result in found.items()}
+    ordered = [results[case] for case in cases if case in results]
+    problems = sorted((one for _, found in parts for one in found), key=lambda one: cases.index(one.case))
     if problems:
-        raise IncompleteError(problems, results)
-    return results
+        raise IncompleteError(problems, ordered)
+    return ordered
 
 
 def _predict_one(model: TrainedModel, raw: RawCase, files: Outputs, how: How) -> Result:
@@ -87,16 +105,19 @@ def _predict_one(model: TrainedModel, raw: RawCase, files: Outputs, how: How) ->
     combination = case.combination(model.modalities)
     images = {name: image.z for name, image in case.images.items()}
     backgrounds = {name: image.statistics.background for name, image in case.images.items()}
-    probabilities = predict_combinations(model, images, backgrounds, [combination], **_windows(how))[combination]
+    windows: dict[str, Any] = {"overlap": how.overlap, "blending": how.what.blending, "flips": how.what.flips}
+    probabilities = predict_combinations(model, images, backgrounds, [combination], **windows)[combination]
+    require_numbers(probabilities, combination, raw.case)
     extras = _probability_map(probabilities, case) if how.what.probabilities else {}
     if how.what.uncertainty:
         alone = [(name,) for name in combination]
-        each = each_combination(model, images, backgrounds, alone, **_windows(how))
+        each = each_combination(model, images, backgrounds, alone, **windows)
         extras |= {
             "entropy": _on_file(entropy(probabilities)[None], case)[..., 0],
             "disagreement": _on_file(disagreement(found for _, found in each)[None], case)[..., 0],
         }
-    classes = case.trail.to_file(case.trail.uncrop(case.trail.labels_in_box(probabilities)))
+    predicted = case.trail.uncrop(case.trail.labels_in_box(probabilities))
+    classes = case.trail.to_file(predicted)
     labels = _values(classes, model)
     result = Result(
         case=raw.case,
@@ -111,12 +132,9 @@ def _predict_one(model: TrainedModel, raw: RawCase, files: Outputs, how: How) ->
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
         hga=__version__,
     )
-    _write(files, result, labels, extras, case.like)
+    scene = _scene(case, images, predicted, model) if how.what.overlay else None
+    _write(files, result, labels, extras, case.like, scene)
     return result
-
-
-def _windows(how: How) -> dict[str, Any]:
-    return {"overlap": how.overlap, "blending": how.what.blending, "flips": how.what.flips}
 
 
 def _probability_map(probabilities: NDArray[np.float32], case: PreparedCase) -> dict[str, NDArray[np.float32]]:
@@ -126,14 +144,30 @@ def _probability_map(probabilities: NDArray[np.float32], case: PreparedCase) -> 
     return {"probabilities": values}
 
 
+def _scene(
+    case: PreparedCase, images: Mapping[str, NDArray[np.float32]], predicted: NDArray[np.uint8], model: TrainedModel
+) -> Scene:
+    """Return what the overlay shows: class indices of the whole canonical volume on the first modality."""
+    first = case.combination(model.modalities)[0]
+    regions = model.description.scored_regions()
+    return Scene.of(first, images[first], case.trail, {"prediction": predicted}, regions)
+
+
 def _write(
-    files: Outputs, result: Result, labels: NDArray[np.int16], extras: Mapping[str, NDArray[np.float32]], like: Volume
+    files: Outputs,
+    result: Result,
+    labels: NDArray[np.int16],
+    extras: Mapping[str, NDArray[np.float32]],
+    like: Volume,
+    scene: Scene | None,
 ) -> None:
     """Write all or nothing; the label map comes last, so that where it is, all is."""
     try:
         result.write_record(files.record)
         for what, values in extras.items():
             write_floats(files.folder / files.names[what], values, like)
+        if scene is not None:
+            write_mosaic(files.folder / files.names["overlay"], scene, result.volumes_ml)
         write_label_map(files.labels, labels, like)
     except BaseException:
         files.remove()

@@ -62,15 +62,33 @@ def test_table_and_file(hga, runs):
     assert json.loads(path.read_text())["regions"]["WT"]["dice"]["mean_difference"] == pytest.approx(-0.1)
 
 
-def test_only_common_cases_are_paired(hga, runs):
+SKIP = ("--set", "evaluation.unpaired=skip")
+
+
+def test_other_cases_are_refused(hga, runs):
+    """Each case that only one evaluation has is named, and what to type to leave it out."""
+    rows = json.loads((folder(runs / "runs" / "better") / "metrics.json").read_text())["cases"]
+    without_t1ce = rows[0]["case"]
+    gone = rows[-1]["case"]
+    kept = [row for row in rows if row["case"] != gone and (row["case"], row["combination"]) != (without_t1ce, "t1ce")]
+    change(runs, cases=kept)
+    says = ["do not have the same cases and combinations", "2 cases differ", "evaluation.unpaired=skip"]
+    outcome = hga(*evaluating(runs, "road", "--compare", "better", "--json"), code=3)
+    assert all(text in outcome.err for text in says)
+    found = {one["case"]: one["problem"] for one in outcome.document["problems"]}
+    assert found[without_t1ce] == "only the first evaluation has it with t1ce"
+    assert found.keys() == {without_t1ce, gone}
+
+
+def test_only_common_cases_are_paired_on_demand(hga, runs):
     rows = json.loads((folder(runs / "runs" / "better") / "metrics.json").read_text())["cases"]
     gone = rows[0]["case"]
     change(runs, cases=[row for row in rows if row["case"] != gone])
-    document = hga(*evaluating(runs, "road", "--compare", "better", "--json")).document
+    document = hga(*evaluating(runs, "road", "--compare", "better", *SKIP, "--json")).document
     assert gone not in document["cases"]
     assert (document["only_first"], document["only_second"]) == ([gone], [])
     assert document["regions"]["WT"]["dice"]["n"] == len({row["case"] for row in rows}) - 1
-    assert gone in hga(*evaluating(runs, "road", "--compare", "better")).out
+    assert gone in hga(*evaluating(runs, "road", "--compare", "better", *SKIP)).out
 
 
 def test_mean_over_combinations_comes_first(hga, runs):
@@ -80,7 +98,7 @@ def test_mean_over_combinations_comes_first(hga, runs):
         row["dice"] += 0.3 if row["combination"] == "flair" else -0.1
     both = [case for case in {row["case"] for row in rows} if sum(row["case"] == case for row in rows) == 8]
     change(runs, cases=[row for row in rows if row["case"] in both])
-    dice = hga(*evaluating(runs, "better", "--compare", "road", "--json")).document["regions"]["WT"]["dice"]
+    dice = hga(*evaluating(runs, "better", "--compare", "road", *SKIP, "--json")).document["regions"]["WT"]["dice"]
     assert (dice["n"], dice["effect_size"]) == (len(both), 1.0)
     assert dice["mean_difference"] == pytest.approx(0.1)
 
@@ -94,7 +112,7 @@ def test_other_rules(hga, runs):
 
 def test_not_evaluated(hga, runs):
     (folder(runs / "runs" / "better") / "metrics.json").unlink()
-    hga.refuses(*evaluating(runs, "road", "--compare", "better"), code=3, says=["metrics.json", "evaluate that run"])
+    hga.refuses(*evaluating(runs, "road", "--compare", "better"), code=3, says=["metrics.json", "evaluate it first"])
 
 
 def test_nothing_in_common(hga, runs):
@@ -108,7 +126,7 @@ def test_older_file(hga, runs):
     del document["overall"]
     for text in (json.dumps(document), "{", "[]"):
         path.write_text(text)
-        hga.refuses(*evaluating(runs, "road", "--compare", "better"), code=3, says="evaluate that run again")
+        hga.refuses(*evaluating(runs, "road", "--compare", "better"), code=3, says="evaluate it again")
 
 
 def test_absent_values_are_left_out(hga, runs):

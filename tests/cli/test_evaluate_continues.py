@@ -190,7 +190,8 @@ class TestOwnFolders:
         names = [line.split(" & ")[0] for line in (run / "metrics.tex").read_text().splitlines() if " & " in line]
         modalities = ("flair", "t1ce", "t1", "t2")
         wanted = [combination_name(combination) for combination in all_combinations(modalities)]
-        assert names == ["combination", *wanted, "mean", "95 \\% interval"]
+        summary = ["mean", "95 \\% interval", "sd over cases", "worst combination", "mean where present"]
+        assert names == ["combination", *wanted, *summary]
 
 
 def test_number_of_threads_changes_nothing(hga, road, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 
@@ -35,6 +36,25 @@ def test_scores_copies(hga, masks, tmp_path):
     assert set(document["versions"]) == {"hga", "python", "torch", "numpy", "scipy"}
 
 
+def test_missed_and_made_up_structures_are_shown(hga, masks, tmp_path, volume):
+    """[M03, M05] Two empty cases of three hide a miss in the mean; the lines below it do not."""
+    shape, affine = (8, 8, 8), np.eye(4)
+    some = np.zeros(shape, np.uint8)
+    some[2:4, 2:4, 2:4] = 4
+    truth = {"a": some, "b": 0 * some, "c": 0 * some}
+    found = {"a": 0 * some, "b": 0 * some, "c": some}
+    for name, maps in (("found", found), ("truth", truth)):
+        for case, array in maps.items():
+            volume(tmp_path / name / f"{case}.nii.gz", array, affine)
+    places = tmp_path / "found", tmp_path / "truth"
+    out = hga(*folders(places, "--dataset", "brats", "-o", tmp_path / "out")).out
+    lines = {line.split("  ")[0].strip(): line.split() for line in out.splitlines() if line.strip()}
+    assert lines["masks"][1] == "33.3"
+    assert lines["where present"][-4:] == ["0.0"] * 4
+    assert lines["missed"][1:] == ["1/1"] * 4
+    assert lines["false alarms"][2:5] == ["1/2"] * 3
+
+
 def test_values_are_regions_without_dataset(hga, masks, tmp_path):
     outcome = hga(*folders(masks, "-o", tmp_path / "out", "--json"))
     assert "each value is a region of its own: 1, 2, 4" in outcome.err
@@ -62,6 +82,15 @@ def test_latex(hga, masks, tmp_path):
     assert r"Dice in \%" in caption
     rows = [line for line in lines if line.endswith(r"\\")]
     assert {line.count("&") for line in rows} == {8}
+    firsts = [line.split(" & ")[0] for line in rows]
+    assert firsts[1:] == [
+        "masks",
+        "mean",
+        r"95 \% interval",
+        "sd over cases",
+        "worst combination",
+        "mean where present",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ class TestContents:
         assert not about(exported[0])["config"]["data"].keys() & {"split", "imbalance"}
 
     def test_hashes_of_what_it_was_trained_on(self, exported):
-        assert about(exported[0])["sources"].keys() == {"split", "available"}
+        assert about(exported[0])["sources"].keys() == {"split", "available", "cases"}
 
 
 class TestRefusals:

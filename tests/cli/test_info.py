@@ -215,7 +215,7 @@ class TestNames:
         file = tiny.top / "mine.toml"
         file.write_text(hga("info", "methods", name).out, encoding="utf-8")
         assert resolve(file=file) == resolve(flags={"method.name": name})
-        hga(*tiny.training("--run", "mine", "--epochs", 0), "-c", file)
+        hga(*tiny.training("--run", "mine", "--epochs", 0, "--set", "data.patch=[32,32,32]"), "-c", file)
         assert hga(*info(tiny, "mine", "--json")).document["method"] == name
 
     @pytest.mark.parametrize("name", shipped("presets/recipes"))

@@ -28,6 +28,17 @@ class TestOtherFormats:
         scan, made = nibabel.load(files["flair"]), nibabel.load(tmp_path / "masks" / "p.nii.gz")
         np.testing.assert_allclose(made.affine, scan.affine, atol=2e-4)
 
+    @pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+    @pytest.mark.parametrize("put_together", [SimpleITK.Compose, SimpleITK.JoinSeries], ids=["vectors", "volumes"])
+    def test_all_modalities_in_one_file(self, predict, files, expected, tmp_path, suffix, put_together):
+        """In any order, several numbers for each voxel or volumes along a fourth axis."""
+        whole = put_together([SimpleITK.ReadImage(str(files[name])) for name in ("t2", "flair")])
+        SimpleITK.WriteImage(whole, str(tmp_path / f"p{suffix}"), True)
+        masks = predict(tmp_path / f"p{suffix}", "--modalities", "t2,flair")[1]
+        assert np.array_equal(masks["p"], expected["flair", "t2"])
+        scan, made = nibabel.load(files["flair"]), nibabel.load(tmp_path / "masks" / "p.nii.gz")
+        np.testing.assert_allclose(made.affine, scan.affine, atol=2e-4)
+
     def test_beside_nifti(self, predict, files, expected, tmp_path):
         folder = folder_with(tmp_path / "in", files, ["flair"])
         converted(files["t2"], folder, "p_t2.mha")
@@ -43,7 +54,7 @@ class TestOtherFormats:
     def test_damaged(self, hga, road, tmp_path):
         (tmp_path / "p_flair.nrrd").write_bytes(b"NRRD0004\n")
         outcome = hga("predict", tmp_path / "p_flair.nrrd", *on_road(road), "-o", tmp_path / "masks", code=3)
-        assert "p_flair.nrrd' is not a whole .nrrd file" in outcome.err
+        assert "p_flair.nrrd: is not a whole .nrrd file" in outcome.err
 
 
 class TestAssignedImages:

@@ -87,7 +87,7 @@ def test_default_names_exist():
 
 
 def test_help_lists_every_choice(hga):
-    text = " ".join(hga("train", "--help", env={"COLUMNS": "200"}).out.split())
+    text = " ".join(hga("train", "--help", env={"COLUMNS": "400"}).out.split())
     for option, names in {
         "--method": shipped("presets/methods"),
         "--backbone": catalog.BACKBONES.entries,

@@ -15,6 +15,7 @@ FROZEN = {
     "split": {"--dataset", "--ratios", "--folds", "--from", "--name", "--seed", "--data-dir"},
     "make-imbalance": {
         *("--dataset", "--rates", "--rule", "--unit", "--names", "--published", "--output", "-o"),
+        "--overwrite",
         *("--split", "--name", "--seed", "--data-dir"),
     },
     "train": {
@@ -41,8 +42,20 @@ FROZEN = {
             "--gpu",
             "--device",
             "--overwrite",
+            "--overlay",
+            "--shard",
         ),
         *("--runs-dir",),
+    },
+    "report": {
+        "run_names",
+        *("--output", "-o", "--combination", "--dataset", "--gpu", "--device", "--leaderboard"),
+        *("--data-dir", "--runs-dir"),
+    },
+    "sweep": {
+        "file",
+        *("--shard", "--dry-run", "--makefile", "--gpu", "--device"),
+        *("--data-dir", "--runs-dir"),
     },
     "export": {"run_name", "target", "--overwrite", "--runs-dir"},
     "info": {"what", "name", "--describe", "--data-dir", "--runs-dir"},

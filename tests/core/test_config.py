@@ -180,7 +180,7 @@ def test_file_that_is_not_toml(tmp_path, content):
     ("layers", "message", "hint"),
     [
         ({"recipe": "quik"}, "no preset called 'quik'", "did you mean 'quick'?"),
-        ({"flags": {"method.name": "hag"}}, "no method called 'hag'", "did you mean 'hga'?"),
+        ({"flags": {"method.name": "hgaa"}}, "no method called 'hgaa'", "did you mean 'hga'?"),
         ({"recipe": "../methods/hga"}, "no preset called", "known: "),
     ],
 )

@@ -53,7 +53,7 @@ def test_a_full_disk_after_a_damaged_checkpoint_leaves_a_whole_one(store, tmp_pa
 
 @pytest.mark.parametrize("method", ["hga", "joint", "moddrop", "passion", "meta"])
 def test_patches_travel_to_workers_that_are_spawned(store, method):
-    _, patches = training_of(planned(store, settings(method, data__imbalance="none")))
+    _, patches = training_of(planned(store, settings(method, data__imbalance="none", optim__iterations=8)))
     patches[3]
     again = pickle.loads(pickle.dumps(patches))  # noqa: S301  as torch does it, within the program
     for step in (0, 5):

@@ -115,18 +115,18 @@ def complex_numbers(path):
 
 
 @pytest.mark.parametrize(
-    ("make", "says"),
+    ("name", "make", "says"),
     [
-        (turned, "fourth axis of .* is turned"),
-        (flat_colours, "4x4, 3 numbers each"),
-        (complex_numbers, "complex"),
-        (lambda path: path.write_bytes(b"ObjectType = Image\nNDims = 4\n"), "is not a whole .mha file"),
+        ("x.mha", turned, "fourth axis of .* is turned"),
+        ("x.mha", flat_colours, "4x4, 3 numbers each"),
+        ("x.nrrd", complex_numbers, "complex"),
+        ("x.mha", lambda path: path.write_bytes(b"ObjectType = Image\nNDims = 4\n"), "is not a whole .mha file"),
     ],
     ids=["turned", "flat", "complex", "damaged"],
 )
-def test_what_cannot_be_used(tmp_path, make, says):
-    make(tmp_path / "x.mha")
+def test_what_cannot_be_used(tmp_path, name, make, says):
+    make(tmp_path / name)
     with pytest.raises(DataError, match=says) as caught:
-        read_channels(tmp_path / "x.mha")
-    assert str(tmp_path / "x.mha") in caught.value.message
+        read_channels(tmp_path / name)
+    assert str(tmp_path / name) in caught.value.message
     assert caught.value.hint

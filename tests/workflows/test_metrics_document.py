@@ -54,6 +54,13 @@ def test_absent_structures_do_not_hide_a_miss():
     cell = document(rows)["combinations"]["flair"]["ET"]
     assert cell["dice"] == pytest.approx(0.9)
     assert (cell["dice_with_structure"], cell["n_with_structure"], cell["n"], cell["misses"]) == (0.0, 1, 10, 1)
+    assert document(rows)["structures"]["ET"] == {
+        "dice": 0.0,
+        "present": 1,
+        "misses": 1,
+        "absent": 9,
+        "false_alarms": 0,
+    }
     excluded = document(rows, convention="exclude")["combinations"]["flair"]["ET"]
     assert excluded["dice"] == 0.0
     assert math.isnan(excluded["hd95"])

@@ -1,0 +1,224 @@
+"""From a folder of runs to the tables that rank them, as a page and as files."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hga_cli.core.atomic import write_json, write_text
+from hga_cli.core.combinations import Combination
+from hga_cli.core.digest import digest
+from hga_cli.core.errors import DataError, HgaError, UsageError
+from hga_cli.core.run_folder import RunFolder
+from hga_cli.reporting.facts import RunFacts
+from hga_cli.reporting.heat_map import is_known
+from hga_cli.reporting.leaderboard_page import leaderboard_page
+from hga_cli.reporting.page import GENERATOR
+from hga_cli.reporting.presence import Presence
+from hga_cli.workflows.leaderboard_entry import ALL_REGIONS, Entry, Scored, baseline_of
+from hga_cli.workflows.leaderboard_papers import csv_text, latex_text
+from hga_cli.workflows.report_material import facts_of
+from hga_cli.workflows.stores import store_of
+
+SHOWN = 5
+"""Reasons that an error names."""
+
+
+def leaderboard(runs_dir: Path, output: Path | None = None, *, latex: bool = False) -> dict[str, Any]:
+    """Rank the runs of a folder, and write a page, JSON and CSV of one name, and perhaps LaTeX.
+
+    Runs that differ in their seed only are one entry. Runs on other data, another split, other combinations, or scored
+    by other rules stand in tables of their own: their numbers say nothing about each other.
+
+    Args:
+        runs_dir: where runs are.
+        output: the page; None: ``leaderboard.html`` in that folder.
+        latex: also write ``.tex``.
+
+    Returns:
+        ``boards``: for each kind of question ``title``, ``dataset``, ``split``, ``conventions``, ``modalities``,
+        ``regions``, ``cases`` and ``entries``, the best first; ``left_out``: runs that are not ranked, or not in all
+        columns, and why; ``files``: what was written.
+
+    Raises:
+        DataError: no run can be ranked, or something else than a page of ours is there.
+        UsageError: the output is no HTML file.
+    """
+    target = output or runs_dir / "leaderboard.html"
+    files = [target.with_suffix(ending) for ending in (".html", ".json", ".csv", *([".tex"] if latex else []))]
+    _require_free(target, files)
+    found, left_out = _gathered(runs_dir)
+    document: dict[str, Any] = {"boards": _boards(found, left_out), "left_out": left_out}
+    papers = {"leaderboard.tex": latex_text(document), "leaderboard.csv": csv_text(document)}
+    page, as_json, as_csv, *as_tex = files
+    write_text(page, leaderboard_page(document, papers))
+    write_json(as_json, document)
+    write_text(as_csv, papers["leaderboard.csv"])
+    for path in as_tex:
+        write_text(path, papers["leaderboard.tex"])
+    return {**document, "files": [str(path) for path in files]}
+
+
+def _gathered(runs_dir: Path) -> tuple[list[tuple[Scored, dict[str, Any]]], list[dict[str, str]]]:
+    """Return (run, what it can be compared with) for all that are finished and scored, and why others are not."""
+    names = sorted(file.parent.name for file in runs_dir.glob("*/run.json"))
+    if not names:
+        message = f"no run in '{runs_dir}'"
+        raise DataError(message, hint="make some with 'hga sweep' or 'hga train', or name another folder")
+    found, left_out = [], []
+    for name in names:
+        run = RunFolder(runs_dir / name)
+        try:
+            facts = facts_of(run)
+            metrics = _metrics_of(facts)
+            rarest = _rarest(facts, run)
+        except HgaError as error:
+            left_out.append({"run": name, "reason": error.message})
+            continue
+        if isinstance(rarest, HgaError):
+            left_out.append({"run": name, "reason": f"ranked without its rarest modality: {rarest.message}"})
+        sources = facts.about.get("sources", {})
+        scored = Scored(
+            name=name,
+            config=facts.config,
+            sources=sources,
+            metrics=metrics,
+            rarest=() if isinstance(rarest, HgaError) else rarest,
+        )
+        found.append((scored, {"dataset": facts.about["store"], "cases": sources.get("cases")}))
+    if not found:
+        reasons = "; ".join(f"{one['run']}: {one['reason']}" for one in left_out[:SHOWN])
+        message = f"none of the {len(names)} runs in '{runs_dir}' can be ranked: {reasons}"
+        raise DataError(message, hint="hga evaluate RUN, for each of them")
+    return found, left_out
+
+
+def _metrics_of(facts: RunFacts) -> dict[str, Any]:
+    """Return the scores of a run.
+
+    Raises:
+        DataError: it is not finished, or was not evaluated.
+    """
+    if not facts.is_finished:
+        message = f"the training is not finished: hga train --resume --run {facts.name}"
+        raise DataError(message)
+    if facts.metrics is None:
+        message = f"it was not evaluated: hga evaluate {facts.name}"
+        raise DataError(message)
+    return dict(facts.metrics)
+
+
+def _rarest(facts: RunFacts, run: RunFolder) -> Combination | HgaError:
+    """Return the modalities that most training cases lack (none where all are equally rare), or why nobody knows."""
+    try:
+        presence = Presence.of(facts, store_of(None, Path(), run))
+    except HgaError as error:
+        return error
+    rates = {name: presence.realised(name) for name in presence.modalities}
+    rarest = tuple(name for name in presence.modalities if rates[name] == max(rates.values()))
+    return rarest if len(rarest) < len(rates) else ()
+
+
+def _boards(found: Sequence[tuple[Scored, dict[str, Any]]], left_out: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Return a table for each kind of question, those with most runs first."""
+    groups: dict[str, list[Scored]] = defaultdict(list)
+    stores: dict[str, str] = {}
+    for run, data in found:
+        question = _question(run, data)
+        groups[question].append(run)
+        stores.setdefault(question, Path(data["dataset"]).name)
+    boards = [
+        _board(stores[question], runs, left_out)
+        for question, runs in sorted(groups.items(), key=lambda one: -len(one[1]))
+    ]
+    titles = [board["title"] for board in boards]
+    for number, board in enumerate(boards):
+        if titles.count(board["title"]) > 1:
+            board["title"] += f" (other cases or rules, {titles[: number + 1].count(board['title'])})"
+    return boards
+
+
+def _question(run: Scored, data: dict[str, Any]) -> str:
+    """Return a hash that runs share whose scores can be compared: same cases, same split, same rules."""
+    metrics = run.metrics
+    asked = [metrics["split"], metrics["origin"]["split"], metrics["conventions"], sorted(metrics["combinations"])]
+    return digest([data["cases"] or data["dataset"], asked])
+
+
+def _board(store: str, runs: Sequence[Scored], left_out: list[dict[str, str]]) -> dict[str, Any]:
+    metrics = runs[0].metrics
+    split = f"{metrics['origin']['split']['name']}/{metrics['origin']['split']['part']}"
+    entries = _entries(runs, left_out)
+    return {
+        "title": f"{store}, {split}, convention {metrics['conventions']['name']}",
+        "dataset": store,
+        "split": split,
+        "conventions": metrics["conventions"],
+        "modalities": metrics["modalities"],
+        "regions": list(metrics["mean"]),
+        "cases": len({row["case"] for row in metrics["cases"]}),
+        "entries": sorted(_told(entries), key=lambda one: -one["dice"] if is_known(one["dice"]) else 1.0),
+    }
+
+
+def _entries(runs: Sequence[Scored], left_out: list[dict[str, str]]) -> list[Entry]:
+    """Return runs that differ in their seed only together; a second run of one seed adds nothing."""
+    kinds: dict[str, dict[int, Scored]] = defaultdict(dict)
+    for run in runs:
+        first = kinds[run.kind].setdefault(run.seed, run)
+        if first is not run:
+            left_out.append({"run": run.name, "reason": f"the same settings and seed as run '{first.name}'"})
+    return [Entry([of_seed[seed] for seed in sorted(of_seed)]) for of_seed in kinds.values()]
+
+
+def _told(entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Return what is shown of each entry."""
+    alike = defaultdict[str, list[Entry]](list)
+    for entry in entries:
+        alike[str(entry.columns)].append(entry)
+    labels = [_label(entry, entries, alike[str(entry.columns)]) for entry in entries]
+    baselines = [baseline_of(entry, entries) for entry in entries]
+    differences = [
+        entry.against(baseline) if baseline else {} for entry, baseline in zip(entries, baselines, strict=True)
+    ]
+    return [
+        {
+            "label": label,
+            **entry.columns,
+            **entry.numbers(),
+            "baseline": labels[entries.index(baseline)] if baseline else None,
+            "is_baseline": entry.is_baseline,
+            "difference": found[ALL_REGIONS]["dice"] if found else None,
+            "differences": found,
+        }
+        for entry, label, baseline, found in zip(entries, labels, baselines, differences, strict=True)
+    ]
+
+
+def _label(entry: Entry, entries: Sequence[Entry], alike: Sequence[Entry]) -> str:
+    """Return a name that says in what an entry differs from the others: its method, and what else varies."""
+    usual = [
+        value
+        for key, value in entry.columns.items()
+        if key == "method" or len({other.columns[key] for other in entries}) > 1
+    ]
+    keys = [key for key in entry.settings if len({str(other.settings.get(key)) for other in alike}) > 1]
+    return " ".join([*usual, *(f"{key}={entry.settings[key]}" for key in keys)])
+
+
+def _require_free(target: Path, files: Sequence[Path]) -> None:
+    """Refuse to replace files that no leaderboard wrote.
+
+    Raises:
+        UsageError: the page has no name that ends in ``.html``.
+        DataError: something else is there.
+    """
+    if target.suffix != ".html":
+        message = f"'{target}': a leaderboard is an HTML page"
+        raise UsageError(message, hint="name a file that ends in .html: -o leaderboard.html")
+    if target.is_file() and GENERATOR.encode() in target.read_bytes():
+        return
+    taken = [path for path in files if path.exists()]
+    if taken:
+        message = f"'{taken[0]}' is there already, and belongs to no page of 'hga report'"
+        raise DataError(message, hint="choose another file: -o leaderboard.html")

@@ -1,0 +1,166 @@
+"""Every balancer inside the engine: a few steps on a tiny store, resumed, in parts, in several processes."""
+
+import json
+
+import pytest
+import torch
+from _tasks import EVERY, PER_TASK
+from _training import (
+    CASES,
+    assert_same_run,
+    assert_same_tensors,
+    make_store,
+    one_thread,
+    planned,
+    run_folder,
+    settings,
+    training_of,
+)
+from test_ranks import WORKER, run_ranks
+
+from hga_cli.core.catalog import BALANCERS
+from hga_cli.core.errors import ConfigError
+from hga_cli.core.run_folder import RunFolder
+from hga_cli.engine.checkpoint import load_checkpoint
+from hga_cli.workflows.train import train
+
+PLAIN = {"optim__optimiser": "sgd", "optim__momentum": 0.5, "data__patch": [8, 8, 8]}
+"""SGD: AdamW makes whole steps of rounding errors where a gradient is zero."""
+EARLY = {"network__backbone": "dynunet_early", "data__patch": [32, 32, 32]}
+
+
+@pytest.fixture(autouse=True)
+def slow_but_sure():
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    cases = {**CASES, "case-5": ("flair", "t1ce", "t2"), "case-6": ("t2",)}
+    return make_store(tmp_path_factory.mktemp("balancers") / "store", cases)
+
+
+def trained(store, steps=0, method="joint", **changes):
+    training, patches = training_of(planned(store, settings(method, **changes)))
+    for step in range(steps):
+        training.learn(patches[step])
+    return training, patches
+
+
+def refused(store, says, **changes):
+    with pytest.raises(ConfigError) as caught:
+        trained(store, **changes)
+    for text in says:
+        assert text in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_it_trains_and_continues_bit_for_bit(store, name):
+    """Four steps an epoch, so that epochs end before and after the cut, and bml rebalances."""
+    options = {"every": 3} if name == "bml" else {}
+    changes = {"optim__balancer": name, "optim__iterations": 4, "optim__epochs": 4, "optim__balancer_options": options}
+    (whole, patches), (resumed, _) = trained(store, **changes), trained(store, **changes)
+    losses = []
+    for step in range(16):
+        if step == 10:
+            resumed.load({key: value.clone() for key, value in whole.tensors().items()}, whole.state())
+        for training in (whole, resumed)[: 1 + (step >= 10)]:
+            loss = training.learn(patches[step])
+            losses += [loss] if training is whole else []
+            if (step + 1) % 4 == 0:
+                training.end_epoch()
+    assert_same_tensors(whole.tensors(), resumed.tensors())
+    assert all(value.isfinite().all() for value in whole.tensors().values())
+    assert sum(losses[-5:]) < sum(losses[:5])
+
+
+@pytest.mark.parametrize("name", [name for name in PER_TASK if not BALANCERS.load(name).compares])
+def test_a_batch_in_parts_is_the_batch(store, name):
+    """Whole trainings in which each batch of two is computed in two parts."""
+    (whole, _), (parts, _) = (
+        trained(store, 6, **PLAIN, optim__balancer=name, optim__accumulate=count) for count in (1, 2)
+    )
+    tolerance = 1e-2 if name in ("graddrop", "gmd", "pcgrad", "gradvac") else 1e-3  # rounding may change a sign
+    for key, value in whole.model.state_dict().items():
+        torch.testing.assert_close(parts.model.state_dict()[key], value, atol=1e-4, rtol=tolerance)
+
+
+@pytest.mark.parametrize("method", ["hga", "hga-late", "moddrop"])
+def test_other_methods_with_it(store, method):
+    training, _ = trained(store, 7, method, optim__balancer="pcgrad")
+    assert all(value.isfinite().all() for value in training.tensors().values())
+
+
+@pytest.mark.parametrize("changes", [{"optim__recompute": True}, {"log__cosine_every": 1}])
+def test_other_settings_do_not_change_it(store, changes):
+    (plain, _), (other, _) = (trained(store, 3, optim__balancer="upgrad", **some) for some in ({}, changes))
+    for key, value in plain.model.state_dict().items():
+        torch.testing.assert_close(other.model.state_dict()[key], value, msg=key)
+
+
+@pytest.mark.parametrize("name", ["pcgrad", "gradnorm", "famo"])
+def test_bf16_with_it(store, name):
+    half, patches = trained(store, optim__precision="bf16", optim__balancer=name)
+    whole, _ = trained(store, optim__balancer=name)
+    for step in range(4):
+        assert half.learn(patches[step]) == pytest.approx(whole.learn(patches[step]), rel=0.05)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_absent_modalities_do_not_move(store, name):
+    """The norms of a modality that is not in the batch keep weights, moments and None."""
+    training, patches = trained(store, optim__balancer=name)
+    step = next(step for step in range(20) if len(patches[step].combination) == 1)
+    batch = patches[step]
+    before = {key: value.clone() for key, value in training.model.state_dict().items()}
+    training.learn(batch)
+    absent = [name for name in training.scheme.modalities if name not in batch.combination]
+    for key, parameter in training.model.named_parameters():
+        if any(f".norms.{modality}." in key for modality in absent):
+            assert parameter.grad is None
+            assert torch.equal(parameter, before[key])
+
+
+def test_what_makes_no_sense_is_refused_before_training(store):
+    refused(store, ["bml", "single modalities", "dynunet_early"], **EARLY, optim__balancer="bml")
+    refused(store, ["ogm_ge", "single modalities"], **EARLY, optim__balancer="ogm_ge")
+    refused(store, ["agm", "accumulate is 2"], optim__balancer="agm", optim__accumulate=2)
+    refused(store, ["famo", "accumulate is 2"], optim__balancer="famo", optim__accumulate=2)
+    one_task = {"method.terms.separate.weight": 0}
+    refused(store, ["pcgrad", "one task"], optim__balancer="pcgrad", **one_task)
+    trained(store, 1, **one_task)
+
+
+def test_options_are_checked(store):
+    refused(store, ["'cagrad'", "no option 'd'"], optim__balancer="cagrad", optim__balancer_options={"d": 1.0})
+    refused(store, ["'clamp'", "of type bool"], optim__balancer="gmd", optim__balancer_options={"clamp": 1.0})
+    refused(store, ["'equal'", "no option"], optim__balancer_options={"c": 1.0})
+    refused(store, ["'dwa'", "no option 'tasks'"], optim__balancer="dwa", optim__balancer_options={"tasks": "x"})
+
+
+def test_two_processes_weigh_losses_as_one(store, tmp_path):
+    """Two with a case each give the weights of one with two, where weights of losses do not follow single cases."""
+    changes = {**PLAIN, "optim__balancer": "dwa", "optim__iterations": 4, "optim__epochs": 3}
+    alone = run_folder(tmp_path / "alone")
+    train(planned(store, settings("joint", **changes)), alone)
+    run_ranks(2, WORKER, store.path, tmp_path / "together", "joint", json.dumps(changes))
+    (left, _), (right, _) = (load_checkpoint(run.last) for run in (RunFolder(tmp_path / "together"), alone))
+    assert set(left) == set(right)
+    for key, tensor in left.items():
+        if key.startswith(("model.", "balancer.")):
+            torch.testing.assert_close(tensor, right[key], atol=1e-6, rtol=1e-4, msg=key)
+
+
+@pytest.mark.parametrize("name", ["bml", "gradnorm"])
+def test_two_processes_continue_bit_for_bit(store, tmp_path, name):
+    """What the second process learnt is not lost: both have the same, and the checkpoint has it."""
+    options = {"every": 3} if name == "bml" else {}
+    changes = {"optim__balancer": name, "optim__balancer_options": options, "optim__iterations": 4}
+    changes |= {"data__patch": [8, 8, 8], "optim__epochs": 2}
+    words = [store.path, tmp_path / "cut", "hga", json.dumps(changes)]
+    run_ranks(2, WORKER, store.path, tmp_path / "whole", "hga", json.dumps(changes))
+    run_ranks(2, WORKER, *words, "--stop-after", 6)
+    run_ranks(2, WORKER, *words, "--resume")
+    assert_same_run(RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut"))
