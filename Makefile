@@ -35,6 +35,7 @@ bench: setup  ## measure speed, size and memory against the usual way (by hand; 
 	$(BIN)/python tests/bench/bench_training.py
 	$(BIN)/python tests/bench/bench_inference.py
 	$(BIN)/python tests/bench/bench_modalities.py
+	$(BIN)/python tests/bench/bench_balancing.py
 
 demo: export HGA_DATA := demo/data
 demo: export HGA_RUNS := demo/runs

@@ -1,7 +1,7 @@
 """What to expect of a model: the Dice it reached on cases it was not trained on, for each combination.
 
-Cases in which a structure neither exists nor was predicted do not count: whatever a convention gives them, they would
-promise accuracy where there was nothing to find.
+Cases without a structure do not count in an evaluation, whatever its convention gives them: they would promise accuracy
+where there was nothing to find. In validation those count as 0 in which it was predicted nevertheless.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Expectation:
 
     @classmethod
     def from_metrics(cls, document: Mapping[str, Any]) -> Self:
-        """Read ``metrics.json`` of an evaluation: the Dice where a structure exists, so that empty cases flatter none."""
+        """Read ``metrics.json`` of an evaluation: the mean Dice over cases in which a structure exists."""
         rows = document["combinations"].items()
         table = {name: {region: score["dice_with_structure"] for region, score in row.items()} for name, row in rows}
         return cls(measured_on=str(document["split"]), dice=table)

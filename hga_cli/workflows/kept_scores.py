@@ -39,10 +39,10 @@ class KeptScores:
         self._store = store
 
     def read(self, case: str) -> list[Row] | None:
-        """Return the scores of a case; None where there are none, or the case was prepared anew since."""
+        """Return the scores of a case; None where there are none, or damaged ones, or it was prepared anew since."""
         try:
             tree = json.loads(self._file(case).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return None
         if tree["fingerprint"] != stored_fingerprint(self._store.path, case):
             return None

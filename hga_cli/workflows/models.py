@@ -62,10 +62,12 @@ def load_from(source: RunFolder | Path, which: str, device: torch.device) -> Tra
 def _measured(run: RunFolder) -> dict[str, Any] | None:
     path = run.path / "metrics.json"
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        message = f"'{path}' is damaged: {error}"
-        raise DataError(message, hint="'hga evaluate' writes it again") from None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        message = f"'{path}' is damaged"
+        raise DataError(message, hint="'hga evaluate' writes it again")
     return found

@@ -12,7 +12,6 @@ GOLDEN = json.loads((Path(__file__).parent / "golden_balancers.json").read_text(
 """From ../shared/golden/optim_*: corrected values, computed from the formulas of the specification."""
 NAMES = ("fused", "flair", "t1ce", "t2")
 EVERY = list(BALANCERS.entries)
-COMPARING = [name for name in EVERY if BALANCERS.load(name).compares]
 PER_TASK = [name for name in EVERY if BALANCERS.load(name).apart]
 
 

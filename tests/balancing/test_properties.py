@@ -9,7 +9,7 @@ from hga_cli.core.errors import ConfigError
 
 every = pytest.mark.parametrize("name", EVERY)
 SUMS = {"equal", "agm", "bml", "dwa", "gradnorm", "gradvac", "graddrop", "ogm_ge", "pcgrad"}
-"""Their first step is the sum where no gradients conflict (gradvac, graddrop, ogm_ge: see the test)."""
+"""Their first step is the sum where no gradients conflict."""
 MEANS = {"gmd", "upgrad"}
 CHANGES_OWN = {"agm", "dwa", "famo", "gradnorm", "ogm_ge", "random", "uncertainty"}
 """These weigh losses, and so parameters of modalities too, or act on those."""

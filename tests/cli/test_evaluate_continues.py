@@ -73,13 +73,18 @@ class TestInterrupted:
         hga(*on_cpu(road.runs_dir, *TRAIN, *change, "-o", tmp_path))
         assert counted == Store(road.store).split("default").train
 
-    def test_changed_case_is_scored_again(self, hga, road, tmp_path, counted):
+    @pytest.mark.parametrize(
+        "text",
+        [lambda text: json.dumps({**json.loads(text), "fingerprint": "another"}), lambda text: text[:20]],
+        ids=["changed", "damaged"],
+    )
+    def test_changed_case_is_scored_again(self, hga, road, tmp_path, counted, text):
         counted.end_at = Store(road.store).split("default").train[5]
         hga(*on_cpu(road.runs_dir, *TRAIN, "-o", tmp_path), code=130)
         counted.clear()
         counted.end_at = None
         path = sorted(tmp_path.rglob("*.json"))[0]
-        path.write_text(json.dumps({**json.loads(path.read_text()), "fingerprint": "another"}))
+        path.write_text(text(path.read_text()))
         hga(*on_cpu(road.runs_dir, *TRAIN, "-o", tmp_path))
         assert path.stem in counted
 

@@ -195,7 +195,10 @@ class TestExpectation:
         hga(*arguments)
         digest = record()["model"]["digest"]
         scores = {"flair+t2": {"ET": 0.35, "WT": 0.8}, "flair+t1ce+t2": {"ET": 0.78, "WT": 0.81}, "flair": {"WT": None}}
-        table = {name: {region: {"dice": dice} for region, dice in row.items()} for name, row in scores.items()}
+        table = {
+            name: {region: {"dice": 1.0, "dice_with_structure": dice} for region, dice in row.items()}
+            for name, row in scores.items()
+        }
 
         def told(text):
             (run / "metrics.json").write_text(text)
@@ -216,7 +219,7 @@ class TestExpectation:
         hga("predict", folder, *on_copy, "-o", tmp_path / "masks")
         measured = json.loads((run / "metrics.json").read_text())["combinations"]["flair+t2"]
         assert record()["expected"]["measured_on"] == "test"
-        assert record()["expected"]["dice"] == {region: row["dice"] for region, row in measured.items()}
+        assert record()["expected"]["dice"] == {region: row["dice_with_structure"] for region, row in measured.items()}
 
     def test_unknown(self, hga, tiny, tmp_path):
         words = ["predict", tiny.top / "raw" / "Tiny-00002-000", *tiny.runs, "--device", "cpu", "-o", tmp_path]
