@@ -113,7 +113,7 @@ def run(
     shard: Annotated[
         str | None, typer.Option(metavar="I/N", help="Score only part I of N; the last part to end writes the table.")
     ] = None,
-    gpu: options.Gpu = None,
+    gpu: options.Gpus = None,
     device: options.Device = None,
     output: Annotated[
         Path | None,

@@ -35,6 +35,10 @@ SplitName = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything random (default: 1037).")]
 Gpu = Annotated[str | None, typer.Option("--gpu", metavar="N", help="Number of the GPU.", rich_help_panel=MODEL)]
+Gpus = Annotated[
+    str | None,
+    typer.Option("--gpu", metavar="N[,N]", help="Number of the GPU; 0,1: two share the work.", rich_help_panel=MODEL),
+]
 Device = Annotated[
     str | None,
     typer.Option(

@@ -52,7 +52,7 @@ def run(
     modalities: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="What the volumes of a 4D file are, in their order.")
     ] = None,
-    gpu: options.Gpu = None,
+    gpu: options.Gpus = None,
     device: options.Device = None,
     align: Annotated[
         bool, typer.Option("--align", help="Resample modalities on grids of their own onto the grid of the first.")

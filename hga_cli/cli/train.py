@@ -44,7 +44,7 @@ def run(
     preset: Annotated[
         str | None, typer.Option(help=f"Recipe for everything else: {RECIPES}.", rich_help_panel=options.MODEL)
     ] = None,
-    gpu: options.Gpu = None,
+    gpu: options.Gpus = None,
     device: options.Device = None,
     epochs: Annotated[int | None, typer.Option(min=0, help="Epochs; 0 keeps the random start.")] = None,
     iterations: Annotated[int | None, typer.Option(min=1, help="Steps in an epoch.")] = None,

@@ -23,10 +23,18 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], about: Mapping[st
         path: ends in ``.safetensors``.
         tensors: dotted names to tensors of any device.
         about: plain values; numbers keep all their digits.
+
+    Raises:
+        OSError: there is no room, or it may not be written.
     """
     metadata = {"format": FORMAT, "version": str(VERSION), "about": json.dumps(about)}
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with replacing(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, metadata)
+        try:
+            save_file(plain, temporary, metadata)
+        except SafetensorError as error:
+            message = f"'{path}' could not be written: {error}"
+            raise OSError(message) from None
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

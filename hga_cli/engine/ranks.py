@@ -177,8 +177,8 @@ def start_ranks(count: int, arguments: Sequence[str]) -> int:
         codes = [failure.exitcode for failure in sorted(error.failures.values(), key=lambda one: one.timestamp)]
         told = [code for code in codes if code > 0]
         if not told:
-            message = f"the processes of this training were ended from outside, by signal {-codes[0]}"
-            raise SetupError(message, hint="perhaps for want of memory; go on with --resume") from None
+            message = f"the processes of this command were ended from outside, by signal {-codes[0]}"
+            raise SetupError(message, hint="perhaps for want of memory; a training goes on with --resume") from None
         return int(told[0])
     return 0
 
@@ -197,6 +197,6 @@ def _together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        message = f"another process of this training has ended, or says nothing: {_first_sentence(error)}"
-        hint = "what it said stands above; if nothing, it was perhaps killed for want of memory; go on with --resume"
+        message = f"another process of this command has ended, or says nothing: {_first_sentence(error)}"
+        hint = "what it said stands above; if nothing, it was perhaps killed; a training goes on with --resume"
         raise SetupError(message, hint=hint) from None

@@ -86,7 +86,7 @@ def test_a_killed_rank_is_missed(words):
     (code, _, text), (killed, *_) = together("kill", *words, "--run", "kill")
     assert (code, killed) == (5, -9)
     assert errors([(code, "", text)])[0].startswith("error: another process of this training has ended")
-    assert "go on with --resume" in text
+    assert "goes on with --resume" in text
     assert time.monotonic() - began < 90  # and not LONGEST_WAIT
 
 
