@@ -50,6 +50,11 @@ class Preprocess:
         if self.clip is not None and not self.clip[0] < self.clip[1]:
             message = "clip should be two percentiles, the lower one first"
             raise ValueError(message)
+        if self.clip is not None and self.clip[1] <= 1:
+            message = (
+                f"clip ends at the percentile {self.clip[1]:g}; percentiles run from 0 to 100: 1 for 1 %, not 0.01"
+            )
+            raise ValueError(message)
         return self
 
 

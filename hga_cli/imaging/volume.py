@@ -28,6 +28,10 @@ PATIENT_SUFFIXES = (*SUFFIXES, *ITK_SUFFIXES)
 """What a new patient may come in; data sets say their own in their description."""
 GZIP_MAGIC = b"\x1f\x8b"
 LABEL_TOLERANCE = 0.05
+LENGTHS = 7
+"""The bits of ``xyzt_units`` that say the unit of lengths."""
+MM = {1: 1e3, 3: 1e-3}
+"""Code of a unit -> mm: metre and micrometre. Code 2 is mm, 0 is unset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +42,9 @@ class Volume:
     data: NDArray[Any]
     """(D, H, W), native byte order, scaled by the slope and intercept of the header."""
     affine: NDArray[np.float64]
-    """(4, 4), voxel indices to mm."""
+    """(4, 4), voxel indices to mm, whatever the unit of the file is."""
     header: Any
-    """The nibabel header, for writing."""
+    """The nibabel header, for writing; in the unit of the file."""
     digest: str
     """Hash of the bytes of the file."""
 
@@ -127,7 +131,8 @@ def describe_grid(path: Path) -> str:
         return describe_itk(path)
     try:
         header = nibabel.load(path).header
-        return f"{times(header.get_data_shape())}, {' x '.join(f'{size:.3g}' for size in header.get_zooms()[:3])} mm"
+        sizes = [f"{_unit(header) * float(size):.3g}" for size in header.get_zooms()[:3]]
+        return f"{times(header.get_data_shape())}, {' x '.join(sizes)} mm"
     except (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, zlib.error, ValueError):
         return "unreadable"
 
@@ -166,7 +171,7 @@ def _write(path: Path, array: NDArray[Any], like: Volume) -> None:
     header["cal_max"] = header["cal_min"] = 0
     image = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
     with replacing(path) as temporary:
-        nibabel.save(image(array, like.affine, header), temporary)
+        nibabel.save(image(array, _scaled(like.affine, 1 / _unit(header)), header), temporary)
 
 
 def _header(data: NDArray[Any], affine: NDArray[np.float64]) -> Any:
@@ -185,7 +190,18 @@ def _read(path: Path) -> Volume:
         data, affine = read_itk(path)
         return Volume(path=path, data=data, affine=affine, header=_header(data, affine), digest=file_digest(path))
     image, digest = _open(path)
-    return Volume(path=path, data=_values(image, path), affine=image.affine, header=image.header, digest=digest)
+    affine = _scaled(image.affine, _unit(image.header))
+    return Volume(path=path, data=_values(image, path), affine=affine, header=image.header, digest=digest)
+
+
+def _unit(header: Any) -> float:
+    """Return how many mm the unit of lengths in a header is; where it says none, it is mm."""
+    return MM.get(int(header["xyzt_units"]) & LENGTHS, 1.0)
+
+
+def _scaled(affine: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+    """Return an affine (4, 4) whose lengths are ``factor`` times as large."""
+    return np.diag([factor, factor, factor, 1.0]) @ affine if factor != 1 else affine
 
 
 def _hash() -> Any:

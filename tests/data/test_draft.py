@@ -14,7 +14,22 @@ from hga_cli.data.raw.discovery import discover
 from hga_cli.data.raw.draft import draft
 from hga_cli.data.store import Store
 
-LABELS = {"seg", "consensus", "dseg", "mask", "segm", "lesion", "truth", "gd", "roi", "gt", "labels"}
+LABELS = {
+    "mask1",
+    "mask2",
+    "gtvt",
+    "seg",
+    "consensus",
+    "dseg",
+    "mask",
+    "segm",
+    "lesion",
+    "truth",
+    "gd",
+    "roi",
+    "gt",
+    "labels",
+}
 
 
 def named(pattern, **values):
@@ -59,6 +74,11 @@ LAYOUTS = {
         PATIENTS,
         ["flair", "t2"],
     ),
+    "labels called like an image, in a folder of a short name": (
+        named("images/{p}_{w}", p=PATIENTS, w=["flair", "t1"]) + named("gt/{p}_flair", p=PATIENTS),
+        PATIENTS,
+        ["flair", "t1"],
+    ),
     "one modality without a name": (
         named("images/{p}", p=PATIENTS) + named("labels/{p}", p=PATIENTS),
         PATIENTS,
@@ -74,6 +94,22 @@ LAYOUTS = {
         PATIENTS,
         ["flair", "t1"],
     ),
+    "folders called in two words": (
+        named("{w}/{p}", w=["FLAIR", "T1", "T1_GD", "mask"], p=["sub0", "sub1", "sub2"]),
+        ["sub0", "sub1", "sub2"],
+        ["flair", "t1", "t1_gd"],
+    ),
+    "a folder of a name that says nothing beside others": (
+        named("{w}/sub-{p}", w=["FLAIR", "mask"], p=["1", "2"]) + named("angio/sub-{p}", p=["1", "2"]),
+        ["sub-1", "sub-2"],
+        ["flair"],
+    ),
+    "numbered masks": (
+        named("{p}/{p}_{w}", p=PATIENTS, w=["flair", "t1", "mask1", "mask2"]),
+        PATIENTS,
+        ["flair", "t1"],
+    ),
+    "tumour volumes": (named("{p}/{p}_{w}", p=PATIENTS, w=["ct", "pet", "gtvt"]), PATIENTS, ["ct", "pet"]),
     "visits in folders": (
         named("{p}/{v}/{w}", p=PATIENTS, v=["visit1", "visit2"], w=WORDS),
         named("{p}_{v}", p=PATIENTS, v=["visit1", "visit2"]),

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from hga_cli.core.errors import DataError
-from hga_cli.imaging.volume import file_digest, integers, is_volume, read_channels, read_volume, stem, write_label_map
+from hga_cli.imaging.volume import (
+    describe_grid,
+    file_digest,
+    integers,
+    is_volume,
+    read_channels,
+    read_volume,
+    stem,
+    write_label_map,
+)
 
 SHAPE = (7, 6, 5)
 IMAGE = np.random.default_rng(0).integers(0, 250, SHAPE)
@@ -241,6 +250,37 @@ def scan(tmp_path, *, sform=1, qform=1, kind=nibabel.Nifti1Image):
     image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"some words" * 20))
     nibabel.save(image, tmp_path / "scan.nii.gz")
     return tmp_path / "scan.nii.gz"
+
+
+UNITS = [("micron", 1e-3), ("meter", 1e3), ("mm", 1), ("unknown", 1)]
+
+
+@pytest.mark.parametrize("axes", [3, 4])
+@pytest.mark.parametrize(("unit", "factor"), UNITS)
+def test_affine_is_in_mm_and_what_is_written_lies_where_the_scan_lies(tmp_path, unit, factor, axes):
+    """A file in another unit keeps it: so its label map has the very numbers of its header."""
+    header = nibabel.Nifti1Header()
+    header.set_xyzt_units(unit, "sec")
+    told = np.diag([1 / factor, 1 / factor, 1 / factor, 1]) @ OBLIQUE
+    array = np.stack([IMAGE] * 2, -1) if axes == 4 else IMAGE
+    path = save(tmp_path / "a.nii.gz", array.astype(np.int16), told, header)
+    for volume in read_channels(path):
+        np.testing.assert_allclose(volume.affine, OBLIQUE, rtol=1e-5)
+        write_label_map(tmp_path / "label.nii.gz", MASK, volume)
+        before, after = nibabel.load(path), nibabel.load(tmp_path / "label.nii.gz")
+        for name in set(GEOMETRY) - {"dim", "pixdim"}:
+            np.testing.assert_array_equal(after.header[name], before.header[name], err_msg=name)
+        np.testing.assert_array_equal(after.header["pixdim"][:4], before.header["pixdim"][:4])
+        np.testing.assert_allclose(read_volume(tmp_path / "label.nii.gz").affine, OBLIQUE, rtol=1e-5)
+    assert describe_grid(path) == f"{'x'.join(map(str, array.shape))}, 0.9 x 1.1 x 3 mm"
+
+
+def test_unit_that_nobody_defined_is_mm(tmp_path):
+    path = save(tmp_path / "a.nii", IMAGE.astype(np.int16))
+    content = bytearray(path.read_bytes())
+    content[123] = 5
+    path.write_bytes(content)
+    np.testing.assert_allclose(read_volume(path).affine, OBLIQUE, atol=1e-6)
 
 
 GEOMETRY = [

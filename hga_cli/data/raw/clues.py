@@ -31,7 +31,9 @@ LABEL_WORDS = (
     *("seg", "segm", "segmentation", "dseg", "consensus", "gt", "gd", "truth", "manual", "lesion", "lesions"),
     *("label", "labels", "annotation", "wmh", "roi", "mask", "masks", "msk"),
 )
-"""Usual names of label maps; the earlier ones are preferred where a case has several."""
+"""Usual names of label maps, perhaps with a number (``mask1``); the earlier are preferred where a case has several."""
+TUMOUR_VOLUMES = "gtv"
+"""So begin the names of label maps in radiotherapy (``gtvt``, ``gtvn``)."""
 LABEL_FOLDERS = {*LABEL_WORDS, "labelstr", "segmentations", "annotations", "groundtruth", "ground_truth"}
 IMAGE_FOLDERS = {"images", "image", "imagestr", "img", "imgs", "volumes", "scans"}
 CONTRAST = {"gd", "gad", "gado", "ce", "c", "post", "contrast"}
@@ -121,7 +123,7 @@ def _word(path: Path) -> _Word | None:
             kind, start = IMAGE, tokens[index - 1].start()
         elif token in IMAGE_WORDS:
             kind = IMAGE
-        elif token in LABEL_WORDS:
+        elif _names_label(token):
             kind = LABEL
         elif token == "brainmask":
             kind = OTHER
@@ -129,6 +131,17 @@ def _word(path: Path) -> _Word | None:
             continue
         return _Word(path=path, text=text, start=start, stop=tokens[index].end(), kind=kind)
     return None
+
+
+def _names_label(token: str) -> bool:
+    """Tell whether a word in small letters is one for label maps."""
+    return token.rstrip("0123456789") in LABEL_WORDS or token.startswith(TUMOUR_VOLUMES)
+
+
+def _names_modality(folder: str) -> bool:
+    """Tell whether the whole name of a folder is that of a modality: ``FLAIR``, ``T1_GD``."""
+    tokens = TOKEN.findall(folder.lower())
+    return bool(tokens) and tokens[0] in IMAGE_WORDS and set(tokens) <= {*IMAGE_WORDS, *CONTRAST}
 
 
 def _tails_are_cases(words: Sequence[_Word]) -> bool:
@@ -195,7 +208,7 @@ def _without_word(path: Path, root: Path, references: dict[Path, set[str]]) -> C
     """Judge a file without a known word by its folder, or by what its name adds to the case of its neighbours."""
     text = stem(path)
     folder = path.parent.name.lower() if path.parent != root else ""
-    if folder in IMAGE_WORDS:
+    if _names_modality(folder):
         return Clue(path=path, kind=IMAGE, name=folder, pattern=f"{path.parent.name}/*", before=text)
     known = references.get(path.parent, set())
     for case in sorted(known, key=len, reverse=True):

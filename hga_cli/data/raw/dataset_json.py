@@ -1,7 +1,7 @@
 """What ``dataset.json`` says of a data set: nnU-Net (versions 1 and 2) and the Medical Segmentation Decathlon.
 
-Channels become modalities, with their numbers as endings (``0000``); values become labels; a label of several values
-(nnU-Net calls it a region) becomes a region. Names are turned into ours: ``whole tumour`` is ``whole-tumour``.
+Channels become modalities, with their keys as endings (``"0"``: ``0000``); values become labels; a label of several
+values (nnU-Net calls it a region) becomes a region. Names are turned into ours: ``whole tumour`` is ``whole-tumour``.
 """
 
 import json
@@ -15,6 +15,8 @@ from hga_cli.core.errors import ConfigError, DataError
 FILE = "dataset.json"
 IGNORE = "ignore"
 """What nnU-Net calls the label of voxels that nobody labelled."""
+KEY = re.compile(r"[0-9]{1,4}")
+"""What a channel can be called by: files end in it, with four digits."""
 
 
 def read_dataset_json(raw: Path | None, source: str) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def read_dataset_json(raw: Path | None, source: str) -> dict[str, Any]:
     try:
         tree = json.loads(path.read_text(encoding="utf-8-sig"))
         channels = tree.get("channel_names") or tree["modality"]
-        modalities = _channel_names(channels)
+        numbers = _numbers(channels, path)
         values = _values(tree["labels"])
         ignored = values.pop(IGNORE, [None])[0]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -54,8 +56,8 @@ def read_dataset_json(raw: Path | None, source: str) -> dict[str, Any]:
     regions = [_plain(region, "region") for region in values]
     return {
         "name": _plain(str(tree.get("name") or raw.resolve().name), "data"),
-        "modalities": modalities,
-        "files": {name: [f"{index:04}", name] for index, name in enumerate(modalities)},
+        "modalities": list(numbers),
+        "files": {name: [f"{number:04}", name] for name, number in numbers.items()},
         "labels": [{"name": name, "values": [value]} for value, name in names.items()],
         "ignore_label": ignored,
         "regions": [
@@ -82,10 +84,20 @@ def _find(raw: Path) -> Path:
     return found[0]
 
 
-def _channel_names(channels: Mapping[str, str]) -> list[str]:
-    """Return one name for each channel, in the order of their numbers; equal names get their number."""
-    ordered = [_plain(str(channels[key]), "channel") for key in sorted(channels, key=int)]
-    return [f"{name}-{index}" if ordered.count(name) > 1 else name for index, name in enumerate(ordered)]
+def _numbers(channels: Mapping[str, str], path: Path) -> dict[str, int]:
+    """Return name -> key of each channel, in the order of the keys; equal names get their key.
+
+    Raises:
+        DataError: a key is no number that files could end in, or two are one number.
+    """
+    keys = list(channels.keys())
+    wrong = [key for key in keys if not KEY.fullmatch(key) or [int(one) for one in keys].count(int(key)) > 1]
+    if wrong:
+        message = f"'{path}': the channel {wrong[0]!r} has a key that is no number of its own"
+        raise DataError(message, hint='keys are the numbers that names of files end in: "0" for _0000, "1" for _0001')
+    names = {int(key): _plain(str(channels[key]), "channel") for key in sorted(keys, key=int)}
+    every = list(names.values())
+    return {f"{name}-{number}" if every.count(name) > 1 else name: number for number, name in names.items()}
 
 
 def _values(labels: Mapping[str, Any]) -> dict[str, list[int]]:

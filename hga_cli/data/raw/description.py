@@ -110,9 +110,11 @@ class Description:
     modalities: Annotated[tuple[Name, ...], Field(min_length=1)]
     files: dict[str, Annotated[tuple[Ending, ...], Field(min_length=1)]]
     """For each modality, and for ``label``, the endings of file names, compared without case; a separator before them
-    (``_t1``) and a suffix (``.nii.gz``) are dropped. An entry with ``/`` or ``*`` is the end of a path instead
-    (``Masks/Consensus``). ``channels``, if it is there: files that hold all modalities along their last axis, in the
-    order of ``modalities``."""
+    (``_t1``) and a suffix (``.nii.gz``) are dropped. An entry with ``/`` or ``*`` is a pattern for the end of a path
+    instead (``Masks/Consensus``). A pattern with a folder comes before endings; of two entries that match, the one that
+    matches less counts (``post_t1`` before ``t1``, ``*t1_gd*`` before ``*t1*``); else the file is a problem.
+    ``channels``, if it is there: files that hold all modalities along their last axis, in the order of
+    ``modalities``."""
     labels: Annotated[tuple[LabelClass, ...], Field(min_length=1)]
     regions: Annotated[tuple[RegionOfLabels, ...], Field(min_length=1)]
     ignore_label: int | None = None

@@ -12,7 +12,16 @@ from hga_cli.core.combinations import Combination, in_order
 from hga_cli.core.errors import DataError, Problem, ProblemsError
 from hga_cli.data.raw.case_ids import printable
 from hga_cli.data.raw.description import CHANNELS, LABEL, Description
-from hga_cli.data.raw.groups import Group, leftover, owner_of, problems_of, repeated_ids, second_version
+from hga_cli.data.raw.groups import (
+    Group,
+    claimed_twice,
+    foreign_label,
+    leftover,
+    owner_of,
+    problems_of,
+    repeated_ids,
+    second_version,
+)
 from hga_cli.data.raw.naming import Name, is_ignored, read_name, volumes_below
 from hga_cli.imaging.volume import PATIENT_SUFFIXES
 
@@ -80,20 +89,14 @@ def group(volumes: Iterable[Path], description: Description, *, need_label: bool
     suffixes = description.layout.suffixes if need_label else PATIENT_SUFFIXES
     names = [read_name(path, description, suffixes) for path in volumes]
     groups = _grouped(name for name in names if name.role is not None)
-    _adopt_lone_labels(groups)
-    problems = repeated_ids(groups)
+    problems = [*_adopt_lone_labels(groups), *repeated_ids(groups)]
     left = []
     for name in (name for name in names if name.role is None):
         owner = owner_of(name, groups)
-        twice = owner and second_version(name.path, owner)
-        if owner is None:
+        if owner is None and not name.claimed:
             left.append(name.path)
-        elif twice:
-            problems.append(twice)
-        elif need_label:
-            problems.append(leftover(name.path, owner, description))
-        else:
-            owner.warnings.append(f"'{printable(name.path.name)}' belongs to no modality and is not used")
+        elif problem := _without_role(name, owner, description, need_label=need_label):
+            problems.append(problem)
     cases = []
     for one in sorted(groups, key=lambda one: one.case):
         wrong = problems_of(one, need_label=need_label)
@@ -128,8 +131,14 @@ def _grouped(names: Iterable[Name]) -> list[Group]:
     return list(groups.values())
 
 
-def _adopt_lone_labels(groups: list[Group]) -> None:
-    """Give a label of another name to the case its folder is named after, if that lacks one (as in BraTS 2020)."""
+def _adopt_lone_labels(groups: list[Group]) -> list[Problem]:
+    """Give a label of another name to the case its folder is named after, if that lacks one (as in BraTS 2020).
+
+    Returns:
+        Labels so adopted that are called like another case of the data set.
+    """
+    cases = {one.case.casefold() for one in groups if set(one.files) != {LABEL}}
+    problems = []
     for one in [one for one in groups if set(one.files) == {LABEL}]:
         beside = [other for other in groups if other.folder == one.folder and other is not one]
         named_so = one.folder is not None and len(beside) == 1 and beside[0].case == one.folder.name
@@ -140,6 +149,21 @@ def _adopt_lone_labels(groups: list[Group]) -> None:
                 f"'{one.files[LABEL][0].name}' is taken for its label: there is no other in the folder"
             )
             groups.remove(one)
+            if one.case.casefold() in cases:
+                problems.append(foreign_label(owner, one.case))
+    return problems
+
+
+def _without_role(name: Name, owner: Group | None, description: Description, *, need_label: bool) -> Problem | None:
+    """Return the problem of a file without role; None where a warning of its case is enough."""
+    if name.claimed or owner is None:
+        return claimed_twice(name, owner, description)
+    if twice := second_version(name.path, owner):
+        return twice
+    if need_label:
+        return leftover(name.path, owner, description)
+    owner.warnings.append(f"'{printable(name.path.name)}' belongs to no modality and is not used")
+    return None
 
 
 def _raw_case(one: Group, description: Description) -> RawCase:

@@ -75,11 +75,20 @@ def draft(raw: Path) -> Draft:
         raise DataError(message, hint=f"it holds {_some(volumes, raw)}; write the description by hand, from brats.toml")
     has_labels = any(clue.kind == LABEL for clue in clues)
     tree = best_reading(clues, raw)
-    findings = discover(raw, parse_description(tree, "draft"), need_label=has_labels)
+    findings, unread = _tried(raw, tree, volumes, has_labels=has_labels)
     values, hints = _label_values(findings.cases) if has_labels else ([], [NO_LABELS])
+    hints = unread + hints
     tree.update(classes_of(values or [1]))
     hints += _trial_hints(findings, parse_description(tree, "draft"), raw)
     return Draft(text=_text(tree, raw, findings, has_labels=has_labels), hints=hints)
+
+
+def _tried(raw: Path, tree: Tree, volumes: list[Path], *, has_labels: bool) -> tuple[Findings, list[str]]:
+    """Return what a draft reads of the folder it was made from, and what to say where that is nothing."""
+    try:
+        return discover(raw, parse_description(tree, "draft"), need_label=has_labels), []
+    except DataError as error:
+        return Findings(cases=[], problems=[], left=volumes), [f"the draft reads no case: {error.message}"]
 
 
 def _no_volumes(raw: Path) -> DataError:
@@ -166,10 +175,12 @@ def _some(paths: Sequence[Path], raw: Path) -> str:
 def _text(tree: Tree, raw: Path, findings: Findings, *, has_labels: bool) -> str:
     """Return the description as TOML with comments on what was guessed."""
     gap = "" if has_labels else "   # GAP: no label was found; write the ending of your label files"
+    unread = ["# GAP: no case is read; complete [files] and [layout] so that they tell files and cases."]
     seen = f"seen in up to {LOOKED_INTO} label files" if has_labels else "GAP: no label was seen"
     lines = [
         f"# Drafted by 'hga info --describe' from the names of the files in {raw}.",
         f"# With it {len(findings.cases)} cases are found, {len(findings.problems)} problems remain.",
+        *(unread if not findings.cases else []),
         "# Everything was guessed: check names and their order, what is a label, who is a subject, before you use it.",
         f"name = {_toml(tree['name'])}",
         f"modalities = {_toml(tree['modalities'])}   # usual ones first, then by name; results are shown in this order",
@@ -205,7 +216,7 @@ def _subject_line(cases: Sequence[str]) -> str:
 def _layout_lines(layout: Mapping[str, Any]) -> list[str]:
     about = {
         "case": "the groups in the path, joined by _, are the case id",
-        "ignore": "not understood, or second versions: passed over",
+        "ignore": "not understood, second versions, or other masks: passed over",
     }
     lines = [f"{key} = {_toml(layout[key])}   # {text}" for key, text in about.items() if key in layout]
     return ["", "[layout]", *lines] if lines else []

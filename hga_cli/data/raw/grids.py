@@ -60,7 +60,7 @@ def aligned(
 
     Args:
         case: its id.
-        volumes: images, and the label if there is one.
+        volumes: images without NaN, and the label if there is one.
         description: order of the modalities.
 
     Returns:
@@ -73,9 +73,8 @@ def aligned(
             continue
         reach = np.linalg.inv(volume.affine) @ reference.affine
         common = _common(reach, reference.data.shape, volume.data.shape)
-        plain = np.nan_to_num(volume.data, posinf=0, neginf=0)
-        data = resample_image(plain, reference.data.shape, reach)
-        if common == 0 or (plain.any() and not data.any()):
+        data = resample_image(volume.data, reference.data.shape, reach)
+        if common == 0 or (volume.data.any() and not data.any()):
             text = f"shares no ground with '{reference.path.name}'"
             if common:
                 text = f"is thinner than the voxels of '{reference.path.name}', or empty there: nothing of it is left"

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from hga_cli.core.errors import Problem
@@ -15,6 +16,8 @@ from hga_cli.imaging.volume import describe_grid, stem
 
 VERSION = re.compile(r"[a-z]|.*\d", re.IGNORECASE)
 """What converters add to the name of a second version: ``x_flaira``, ``x_flair2``, ``x_flair_Eq_1``."""
+NUMBER, NUMBERED = re.compile(r"[0-9]{4}"), re.compile(r"_[0-9]{4}$")
+"""A channel of nnU-Net, and the end of a name that says one."""
 
 
 @dataclass(slots=True)
@@ -44,10 +47,12 @@ def owner_of(name: Name, groups: Sequence[Group]) -> Group | None:
 def second_version(path: Path, owner: Group) -> Problem | None:
     """Return the problem of a file that seems to be another file of the case once more, as ``x_flair_Eq_1``.
 
-    A usual name of a modality at the end makes another image of it: ``x_t1c`` is no version of ``x_t1``.
+    A usual name of a modality at the end makes another image of it: ``x_t1c`` is no version of ``x_t1``. So does a
+    number where channels have numbers: ``x_0002`` is no version of the label ``x``.
     """
     text = stem(path)
-    if any(word in IMAGE_WORDS for word in TOKEN.findall(text.lower())[-1:]):
+    is_channel = NUMBERED.search(text) and any(NUMBERED.search(stem(one)) for one in chain(*owner.files.values()))
+    if is_channel or any(word in IMAGE_WORDS for word in TOKEN.findall(text.lower())[-1:]):
         return None
     known = [(role, one) for role, paths in owner.files.items() for one in paths if text.startswith(stem(one))]
     role, first = max(known, key=lambda pair: len(stem(pair[1])), default=("", path))
@@ -57,17 +62,41 @@ def second_version(path: Path, owner: Group) -> Problem | None:
     return _problem(owner.case, [first, path], f"two files could be {role}: {both}; keep one of them")
 
 
+def claimed_twice(name: Name, owner: Group | None, description: Description) -> Problem:
+    """Return the problem of a file that patterns of several modalities match."""
+    roles = " and ".join(f"{role} ({', '.join(description.files[role])})" for role in name.claimed)
+    text = f"the patterns of {roles} match it, so nobody knows which it is; narrow one in [files] of the description"
+    return _problem(owner.case if owner else name.case, [name.path], text)
+
+
 def leftover(path: Path, owner: Group, description: Description) -> Problem:
     """Return the problem of a file that is no modality, beside the files of a case."""
     endings = ", ".join(ending for words in description.files.values() for ending in words)
     text = composed(stem(path))
     pattern = f"*{text.removeprefix(owner.case) or text}"
+    numbers = _numbered_channels(description) if NUMBERED.search(text) else ""
     return _problem(
         owner.case,
         [path],
-        f"belongs to no modality; names should end in one of: {endings}; a description of your own can pass it over: "
-        f'[layout] ignore = ["{pattern}"]',
+        f"belongs to no modality; names should end in one of: {endings}{numbers}; a description of your own can pass "
+        f'it over: [layout] ignore = ["{pattern}"]',
     )
+
+
+def _numbered_channels(description: Description) -> str:
+    """Return what the numbers of channels mean, where a data set has such: they come from ``dataset.json``."""
+    endings = [(one, role) for role, words in description.files.items() for one in words if NUMBER.fullmatch(one)]
+    shown = ", ".join(f"_{number} is {role}" for number, role in endings)
+    return f"; dataset.json numbers the channels (keys of channel_names): {shown}" if shown else ""
+
+
+def foreign_label(owner: Group, case: str) -> Problem:
+    """Return the problem of a case whose only label is called like another case."""
+    path = owner.files[LABEL][0]
+    text = (
+        f"its only label is called like the case '{case}'; put it there, or rename it if it is that of '{owner.case}'"
+    )
+    return _problem(owner.case, [path], text)
 
 
 def repeated_ids(groups: Iterable[Group]) -> list[Problem]:

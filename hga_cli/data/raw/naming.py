@@ -23,6 +23,8 @@ class Name:
     """The case id; where the role is None, the best guess."""
     folder: Path | None
     """Where the other files of the case lie; None: anywhere."""
+    claimed: tuple[str, ...] = ()
+    """The roles of the patterns that match the file, where they are several and none is narrower; then role is None."""
 
 
 def volumes_below(root: Path, suffixes: Sequence[str], above: tuple[Path, ...] = ()) -> Iterator[Path]:
@@ -44,11 +46,14 @@ def read_name(path: Path, description: Description, suffixes: Sequence[str]) -> 
     Some archives unpack ``x_flair.nii`` as a folder with one file in it: then the name of the folder counts.
     """
     named = path.parent if is_volume(path.parent, suffixes) else path
-    role, before = _role(named, description, suffixes)
+    roles, before = _roles(named, description, suffixes)
+    role, claimed = (None, roles) if len(roles) > 1 else (next(iter(roles), None), ())
     found = description.layout.case and re.search(description.layout.case, _plain_path(named, suffixes))
     if found and any(found.groups()):
-        return Name(path=path, role=role, case="_".join(filter(None, found.groups())), folder=None)
-    return Name(path=path, role=role, case=before or _folder_name(named.parent), folder=named.parent)
+        case = "_".join(filter(None, found.groups()))
+        return Name(path=path, role=role, case=case, folder=None, claimed=claimed)
+    case = before or _folder_name(named.parent)
+    return Name(path=path, role=role, case=case, folder=named.parent, claimed=claimed)
 
 
 def role_of(path: Path, description: Description) -> str | None:
@@ -62,22 +67,48 @@ def is_ignored(path: Path, description: Description) -> bool:
     return any(_ends_like(plain, pattern) for pattern in description.layout.ignore)
 
 
-def _role(path: Path, description: Description, suffixes: Sequence[str]) -> tuple[str | None, str]:
-    """Return the role and what stands before the ending of the name (all of it, where there is no role).
+def _roles(path: Path, description: Description, suffixes: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """Return the roles a file could have, and what stands before the ending of its name (all of it without one role).
 
-    The longest ending counts: ``x_post_t1`` is ``post_t1``, not ``t1``, where both are endings.
+    Patterns with a folder come before endings. Of two entries the narrower counts: ``x_post_t1`` is ``post_t1``, not
+    ``t1``, where both are endings. Where neither is, nobody knows: both roles are returned.
     """
     name, plain = composed(stem(path, suffixes)), _plain_path(path, suffixes)
-    pairs = [(role, pattern) for role, patterns in description.files.items() for pattern in patterns]
-    for role, pattern in sorted(pairs, key=lambda pair: -len(pair[1])):
-        if "/" in pattern or "*" in pattern:
-            if _ends_like(plain, pattern):
-                return role, ""
-            continue
-        before = name[: len(name) - len(pattern)]
-        if name.lower().endswith(pattern.lower()) and (not before or before[-1] in SEPARATORS):
-            return role, before.rstrip(SEPARATORS)
-    return None, name
+    entries = [(role, entry) for role, entries in description.files.items() for entry in entries]
+    found = [(role, entry) for role, entry in entries if _matches(name, plain, entry)]
+    if any("/" in entry for _, entry in found):
+        found = [(role, entry) for role, entry in found if _is_pattern(entry)]
+    narrow = [(role, entry) for role, entry in found if not any(_is_narrower(other, entry) for _, other in found)]
+    roles = tuple(dict.fromkeys(role for role, _ in narrow))
+    if len(roles) != 1:
+        return roles, name
+    entry = max((entry for _, entry in narrow), key=len)
+    return roles, "" if _is_pattern(entry) else name[: len(name) - len(entry)].rstrip(SEPARATORS)
+
+
+def _is_pattern(entry: str) -> bool:
+    """Tell whether an entry of ``[files]`` is about a path, not the ending of a name."""
+    return "/" in entry or "*" in entry
+
+
+def _matches(name: str, plain: str, entry: str) -> bool:
+    if _is_pattern(entry):
+        return _ends_like(plain, entry)
+    before = name[: len(name) - len(entry)]
+    return name.lower().endswith(entry.lower()) and (not before or before[-1] in SEPARATORS)
+
+
+def _is_narrower(one: str, other: str) -> bool:
+    """Tell whether all that one entry matches is matched by the other too, which matches more."""
+    if not _is_pattern(one) and not _is_pattern(other):
+        return len(one) > len(other)
+    return _covers(other, one) and not _covers(one, other)
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Tell whether one pattern matches another as it is written; then its stars reach further."""
+    wide, narrow = (entry if _is_pattern(entry) else f"*{entry}" for entry in (wide, narrow))
+    return not {"?", "["} & set(wide) and _ends_like(narrow, wide)
 
 
 def _plain_path(path: Path, suffixes: Sequence[str]) -> str:

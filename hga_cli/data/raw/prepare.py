@@ -1,10 +1,10 @@
 """From the files of one case to normalised arrays on one grid: the same for training and for a new patient.
 
-Read -> classes of the label -> same grid for all -> clip -> canonical orientation -> crop to the foreground ->
-z-score per modality -> resample.
+Read -> NaN becomes 0 -> classes of the label -> same grid for all -> clip -> canonical orientation -> crop to the
+foreground -> z-score per modality -> resample.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ def prepare(raw: RawCase, description: Description, how: Preparation) -> Prepare
     """
     warnings = list(raw.warnings)
     volumes, classes = _usable(raw, description, how, warnings)
-    arrays = {role: _clipped(volumes[role], role, how, warnings) for role in raw.images}
+    arrays = {role: _clipped(volumes[role].data, how) for role in raw.images}
     statistics = _statistics(raw, arrays, warnings)
     like = volumes[next(role for role in description.modalities if role in statistics)]
     reference = turned(volumes[LABEL].data, volumes[LABEL], like) if classes else None
@@ -123,6 +123,7 @@ def _usable(
 ) -> tuple[dict[str, Volume], Classes | None]:
     """Read all files onto one grid, the label as class indices; collect everything that is wrong with them first."""
     volumes, problems = _read(raw, description)
+    volumes |= {role: _finite(volumes[role], role, warnings) for role in raw.images if role in volumes}
     classes = None
     if LABEL in volumes:
         try:
@@ -193,20 +194,19 @@ def _named_channels(raw: RawCase, volumes: list[Volume]) -> dict[str, Volume]:
     return dict(zip(raw.channels, volumes, strict=True))
 
 
-def _clipped(volume: Volume, role: str, how: Preparation, warnings: list[str]) -> NDArray[Any]:
-    array = _finite(volume, role, warnings)
+def _clipped(array: NDArray[Any], how: Preparation) -> NDArray[Any]:
     return array if how.clip is None else clip_to_percentiles(array, how.clip)
 
 
-def _finite(volume: Volume, role: str, warnings: list[str]) -> NDArray[Any]:
-    """Return the array with NaN and infinity replaced by 0, and say how many there were."""
+def _finite(volume: Volume, role: str, warnings: list[str]) -> Volume:
+    """Return the volume with NaN and infinity replaced by 0, and say how many the file holds."""
     if volume.data.dtype.kind != "f":
-        return volume.data
+        return volume
     bad = ~np.isfinite(volume.data)
     if not bad.any():
-        return volume.data
+        return volume
     warnings.append(f"{role}: {int(bad.sum())} voxels are NaN or infinite in '{volume.path.name}', set to 0")
-    return np.where(bad, 0, volume.data)
+    return replace(volume, data=np.where(bad, 0, volume.data))
 
 
 def _statistics(raw: RawCase, arrays: dict[str, NDArray[Any]], warnings: list[str]) -> dict[str, Statistics]:

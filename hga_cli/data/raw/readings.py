@@ -7,6 +7,7 @@ is written as a description and tried on the files; the one that uses most of th
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from itertools import chain, combinations, count, product
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,7 @@ def _spellings(patterns: Sequence[str]) -> list[str]:
 def _ignored(clues: Sequence[Clue], used: Sequence[Clue]) -> list[str]:
     """Return path ends of the files that are passed over on purpose."""
     paths, patterns = {clue.path for clue in used}, {clue.pattern.lower() for clue in used}
+    names = {stem(path).lower() for path in paths}
     folders = {path.parent.name for path in paths}
     found = set()
     for clue in clues:
@@ -139,7 +141,10 @@ def _ignored(clues: Sequence[Clue], used: Sequence[Clue]) -> list[str]:
         else:
             text = stem(clue.path)
             follows = clue.before and text.startswith(clue.before) and text != clue.before
-            found.add(f"*{text[len(clue.before) :]}" if follows else re.sub(r"(?<=[_\-. ])\d+$", "*", text))
+            name = f"*{text[len(clue.before) :]}" if follows else re.sub(r"(?<=[_\-. ])\d+$", "*", text)
+            if any(fnmatchcase(one, name.lower()) for one in names):
+                name = text if clue.path.parent.name in folders else f"{clue.path.parent.name}/*"
+            found.add(name)
     return sorted(found)
 
 

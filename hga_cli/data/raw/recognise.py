@@ -19,7 +19,7 @@ class _Fit:
 
 
 def recognise(raw: Path) -> Description:
-    """Return the shipped description under which most cases of ``raw`` are found, or else most of its files.
+    """Return the shipped description under which most cases of ``raw`` are found, or else most of its files without.
 
     Cases without problems count first; where all have some, they are for whoever reads the folder to tell.
     Descriptions that differ in labels only (brats, brats2024) cannot be told apart by names: the first by name counts,
@@ -66,7 +66,7 @@ def _fit(name: str, raw: Path) -> _Fit | None:
 
 
 def _rank(fit: _Fit) -> tuple[int, int, int]:
-    return fit.cases, fit.files, -fit.problems
+    return fit.cases, fit.files - fit.problems, fit.files
 
 
 def _same_names(one: _Fit, other: _Fit) -> bool:
