@@ -34,7 +34,8 @@ def compactness(
     clip is to [0.005, 1]. Source: HGA, published code, with three repairs: sets of classes per sample (see above), one
     value per sample instead of one per batch, and the 1e-12 under the root, without which a voxel that coincides with
     its prototype has an infinite derivative. ||f - mu||^2 is computed as |f|^2 - 2 f mu + |mu|^2, much cheaper than the
-    difference itself and in float32 exact to about 1e-7 |f|^2.
+    difference itself and in float32 exact to about 1e-7 |f|^2: where the mean of a feature is 30 (100) times its
+    spread, which norms before the last layer prevent, the gradient is off by 1e-3 (2e-2).
 
     Args:
         feature: f of one modality alone, (B, C, *space).

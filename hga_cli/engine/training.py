@@ -100,6 +100,9 @@ class Training:
     def learn(self, batch: Batch) -> float:
         """Do one step and return the loss.
 
+        Parameters of modalities that are not there get no gradient and stay as they are, moments and decay included;
+        the published code gives them zeros, on which AdamW goes on drifting.
+
         Raises:
             ConfigError: the loss or the gradient is not finite; the weights are still those of the step before.
         """

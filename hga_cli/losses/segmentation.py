@@ -58,6 +58,8 @@ def cross_entropy(logits: Tensor, label: Tensor, *, weighted: bool = True, facto
 def dice(logits: Tensor, label: Tensor, *, factor: int = 1, over_batch: bool = False) -> Tensor:
     """Soft Dice loss over all classes, background included: the `overlap_loss` of prediction and one-hot label.
 
+    The published 2D script for MSSEG leaves the background out; here it counts for every data set.
+
     q = softmax of the logits, enlarged by ``factor``. A class that is absent from the label costs about 1/K whatever is
     predicted. Source: published code of PASSION (sums per sample) and of HGA for late fusion (``over_batch``).
 
