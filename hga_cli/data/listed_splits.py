@@ -1,6 +1,8 @@
 """Splits that others made: folders of lists, tables, and the shipped ones in ``presets/splits``."""
 
 import tomllib
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +30,12 @@ class Lists:
     """Name -> subject, where a table says so."""
     shipped: bool = False
     """The data set may have fewer cases than a shipped split names."""
+
+    @property
+    def repeated(self) -> list[str]:
+        """The names that stand there more than once, sorted."""
+        counts = Counter(name for part in PARTS for name in self.parts[part])
+        return sorted(name for name, count in counts.items() if count > 1)
 
 
 def read_lists(source: str) -> Lists:
@@ -94,6 +102,12 @@ def read_subjects(path: Path) -> dict[str, str]:
     return _subjects(read_rows(path))
 
 
+def lost_zeros(names: Iterable[str]) -> str:
+    """Return what to add about names that are there twice, where one is a number: perhaps it was another name once."""
+    odd = next((name for name in names if name.isdecimal()), None)
+    return f"; or was one of them '00{odd}' before a spreadsheet program took it for a number?" if odd else ""
+
+
 def _read_folder(folder: Path) -> Lists:
     parts: dict[str, list[str]] = {"val": []}
     for part in PARTS:
@@ -143,4 +157,5 @@ def _refuse_shared_cases(parts: dict[str, list[str]], found: dict[str, Item], so
                 leaks.setdefault(case, f"'{other}' in {place} and '{name}' in {part}")
     if leaks:
         message = f"{source}: {len(leaks)} cases are in two parts, for example {next(iter(leaks.values()))}"
-        raise DataError(message, hint="all slices of a case, and all cases of a subject, belong to one part")
+        hint = "all slices of a case, and all cases of a subject, belong to one part"
+        raise DataError(message, hint=hint + lost_zeros(leaks))

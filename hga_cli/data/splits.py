@@ -106,19 +106,26 @@ def check_split(split: Split, subjects: Mapping[str, str], twins: Sequence[Seque
     Raises:
         DataError: names the two cases and their parts.
     """
+    if shared := torn_subject(split, subjects):
+        message = f"split '{split.name}': {shared}"
+        raise DataError(message, hint="all cases of a subject belong to one part")
+    for twin_cases in twins:
+        if torn := _torn(twin_cases, split.part_of):
+            message = f"split '{split.name}': the same image is in {torn}"
+            hint = "name one subject for both in a CSV file (case,subject): --set split.subjects=FILE.csv"
+            raise DataError(message, hint=f"{hint}; or preprocess without one of them")
+
+
+def torn_subject(split: Split, subjects: Mapping[str, str]) -> str | None:
+    """Say which subject (of case -> subject) is in two parts, with a case of each; None: no subject is."""
     part_of = split.part_of
     groups: dict[str, list[str]] = defaultdict(list)
     for case in part_of:
         groups[subjects[case]].append(case)
-    for subject, cases in groups.items():
-        if torn := _torn(cases, part_of):
-            message = f"split '{split.name}': subject '{subject}' is in {torn}"
-            raise DataError(message, hint="all cases of a subject belong to one part")
-    for twin_cases in twins:
-        if torn := _torn(twin_cases, part_of):
-            message = f"split '{split.name}': the same image is in {torn}"
-            hint = "name one subject for both in a CSV file (case,subject): --set split.subjects=FILE.csv"
-            raise DataError(message, hint=f"{hint}; or preprocess without one of them")
+    return next(
+        (f"subject '{subject}' is in {torn}" for subject, cases in groups.items() if (torn := _torn(cases, part_of))),
+        None,
+    )
 
 
 def _torn(cases: Iterable[str], part_of: Mapping[str, str]) -> str:

@@ -10,15 +10,24 @@ from hga_cli.core.errors import DataError, Problem, ProblemsError
 from hga_cli.core.processes import in_processes, usable_cores
 from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.core.settings import Preprocess
+from hga_cli.data.lists import some
 from hga_cli.data.raw.case_ids import fault_of_id
-from hga_cli.data.raw.consistency import mixed_conventions, same_images, unused_labels
-from hga_cli.data.raw.description import LABEL, Description, as_tree
+from hga_cli.data.raw.consistency import (
+    doubtful_conventions,
+    mixed_conventions,
+    same_images,
+    same_modalities,
+    unused_labels,
+    visits_apart,
+)
+from hga_cli.data.raw.description import LABEL, Description
 from hga_cli.data.raw.discovery import Findings, RawCase, discover, require_clean
 from hga_cli.data.raw.prepare import Preparation, PreparedCase, prepare
 from hga_cli.data.raw.room import no_room, warn_of_little_room
 from hga_cli.data.store import (
     Store,
     case_path,
+    meaning_of,
     stored_fingerprint,
     stored_label_values,
     update_index,
@@ -26,7 +35,7 @@ from hga_cli.data.store import (
 )
 from hga_cli.imaging.volume import file_digest
 
-ALGORITHM = 2
+ALGORITHM = 3
 """Counts up when the same sources and settings give other arrays, so that old stores are done again."""
 
 
@@ -117,13 +126,14 @@ def preprocess(
     Raises:
         ProblemsError: something is wrong and ``settings.on_problem`` is "stop". Problems that file names show stop
             before anything is written; those found inside files leave the sound cases in the store.
-        DataError: the folder is absent or holds no case, the store has cases that it does not have, cannot be written,
-            or labels follow two conventions.
+        DataError: the folder is absent or holds no case, the store has cases that it does not have, is a file or
+            cannot be written, or labels follow two conventions or one that cannot be told.
         SetupError: a worker process died.
     """
     progress = progress or Silent()
+    _require_folder(store)
     findings = discover(raw, description, need_label=True)
-    _tell_left(findings, progress)
+    _tell_names(findings, description, progress)
     if settings.on_problem == "stop" and not dry_run:
         require_clean(findings, raw)
     lost = _lost_cases(store, findings)
@@ -132,6 +142,8 @@ def preprocess(
         hint = "choose another store with -o, name the folder above both, or drop those cases with --overwrite"
         raise DataError(message, hint=hint)
     mine = findings.cases[shard.index - 1 :: shard.count] if shard else findings.cases
+    if shard and not mine:
+        progress.say(f"shard {shard.index}/{shard.count} has nothing to do: there are {len(findings.cases)} cases")
     how = Preparation(spacing=settings.spacing, clip=settings.clip, align=settings.align)
     job = _Job(description=description, store=store, how=how, dry_run=dry_run)
     if not dry_run:
@@ -141,12 +153,12 @@ def preprocess(
     named = sorted({problem.case for problem in findings.problems})
     skipped = {*named, *(problem.case for problem in bad)} if settings.on_problem == "skip" else set()
     values = _label_values(done, findings, store)
-    if unused := unused_labels(values, description):
-        progress.warn(f"no case has {', '.join(unused)}: is '{description.name}' the right --dataset?")
     mixed = [] if settings.mixed_conventions else mixed_conventions(values, description)
-    if mixed and not dry_run:
-        message = f"'{raw}' follows two conventions of labels; no index was written"
-        raise ProblemsError(message, mixed, hint="where both mean the same: --set preprocess.mixed_conventions=true")
+    if not (dry_run or settings.mixed_conventions):
+        _require_one_convention(raw, doubtful_conventions(bad), mixed)
+    unused = unused_labels(values, description)
+    if unused and {case.case for case in findings.cases} <= {*values, *(result.case for result in done)}:
+        progress.warn(f"no case has {', '.join(unused)}: is '{description.name}' the right --dataset?")
     if not dry_run:
         update_index(
             store,
@@ -158,8 +170,7 @@ def preprocess(
         )
         for case in (one for one in (*lost, *named) if fault_of_id(one) is None):
             case_path(store, case).unlink(missing_ok=True)
-        for cases in same_images(Store(store).cases):
-            progress.warn(f"the same image is in the cases {', '.join(cases)}: is it one patient under two names?")
+        _tell_copies(Store(store), progress)
     if bad and settings.on_problem == "stop" and not dry_run:
         message = f"{len({problem.case for problem in bad})} of {len(mine)} cases of '{raw}' cannot be used"
         raise ProblemsError(message, bad, hint="repair them and run again, or leave them out: --on-problem skip")
@@ -181,7 +192,37 @@ def _report(
     )
 
 
-def _tell_left(findings: Findings, progress: Progress) -> None:
+def _require_folder(store: Path) -> None:
+    """Refuse a store that is a file, or that would lie below one."""
+    there = next(path for path in (store, *store.absolute().parents) if path.exists())
+    if not there.is_dir():
+        message = f"the store '{store}' cannot be made: '{there}' is a file, expected a folder"
+        raise DataError(message, hint="name a folder with -o, or give that file another name")
+
+
+def _require_one_convention(raw: Path, doubtful: list[Problem], mixed: list[Problem]) -> None:
+    if doubtful:
+        message = f"which convention the labels of '{raw}' follow cannot be told; no index was written"
+        hint = "name the data set with --dataset, or say in a description of your own which value means what"
+        raise ProblemsError(message, doubtful, hint=hint)
+    if mixed:
+        message = f"'{raw}' follows two conventions of labels; no index was written"
+        raise ProblemsError(message, mixed, hint="where both mean the same: --set preprocess.mixed_conventions=true")
+
+
+def _tell_copies(store: Store, progress: Progress) -> None:
+    """Tell which cases, and which modalities of a case, are the same image."""
+    for cases in same_images(store.cases):
+        progress.warn(f"the same image is in the cases {', '.join(cases)}: is it one patient under two names?")
+    for modalities, ids in same_modalities(store.cases).items():
+        text = f"{' and '.join(modalities)} are the same image in {len(ids)} cases ({some(ids)})"
+        progress.warn(f"{text}: is one a copy of the other?")
+
+
+def _tell_names(findings: Findings, description: Description, progress: Progress) -> None:
+    """Tell what names of files alone show: files of no case, visits that count as patients."""
+    if text := visits_apart({case.case: case.subject for case in findings.cases}, description):
+        progress.warn(text)
     if findings.left:
         shown = ", ".join(f"'{path}'" for path in findings.left[:3]) + (" ..." if len(findings.left) > 3 else "")
         progress.warn(f"{len(findings.left)} files belong to no case and are passed over: {shown}")
@@ -196,10 +237,11 @@ def _lost_cases(store: Path, findings: Findings) -> list[str]:
 
 
 def _label_values(done: Sequence[_Done], findings: Findings, store: Path) -> dict[str, dict[str, int]]:
-    """Return the label values of all cases, also of those that other shards have done."""
+    """Return the label values of all cases that are known, also of those that other shards have done."""
     found = {result.case: result.label_values for result in done if not result.problems}
-    others = [case.case for case in findings.cases if case.case not in {result.case for result in done}]
-    return found | {case: stored_label_values(store, case) for case in others}
+    mine = {result.case for result in done}
+    others = {case.case: stored_label_values(store, case.case) for case in findings.cases if case.case not in mine}
+    return found | {case: values for case, values in others.items() if values is not None}
 
 
 def _all(cases: list[RawCase], job: _Job, workers: int | None, progress: Progress) -> Iterator[_Done]:
@@ -224,7 +266,7 @@ def _one(job: _Job, raw: RawCase) -> _Done:
         fingerprint = _fingerprint(raw, job)
         is_new = stored_fingerprint(job.store, raw.case) != fingerprint
         if not is_new and not job.dry_run:
-            return _Done(case=raw.case, label_values=stored_label_values(job.store, raw.case))
+            return _Done(case=raw.case, label_values=stored_label_values(job.store, raw.case) or {})
         prepared = prepare(raw, job.description, job.how)
     except ProblemsError as error:
         if not job.dry_run:
@@ -243,7 +285,7 @@ def _one(job: _Job, raw: RawCase) -> _Done:
     if job.dry_run:
         return done
     try:
-        write_case(job.store, prepared, fingerprint)
+        write_case(job.store, prepared, fingerprint, job.description)
     except OSError as error:
         return _Done(case=raw.case, stop=no_room(job.store, raw, error))
     return done
@@ -268,8 +310,6 @@ def _fingerprint(raw: RawCase, job: _Job) -> str:
         "sources": {role: [path.name, digests[path]] for role, path in files.items()},
         "subject": raw.subject,
         "preparation": asdict(job.how),
-        "modalities": job.description.modalities,
-        "labels": [[entry.name, entry.values] for entry in job.description.labels],
-        "layout": as_tree(job.description)["layout"],
+        **meaning_of(job.description),
     }
     return digest(everything)

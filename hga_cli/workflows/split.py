@@ -7,10 +7,10 @@ from pathlib import Path
 from hga_cli.core.errors import DataError, UsageError
 from hga_cli.core.progress import Progress, Silent
 from hga_cli.core.settings import Split as Settings
-from hga_cli.data.listed_splits import read_lists, read_subjects, split_of, subjects_in
+from hga_cli.data.listed_splits import lost_zeros, read_lists, read_subjects, split_of, subjects_in
 from hga_cli.data.lists import Roll, some
-from hga_cli.data.raw.consistency import same_images
-from hga_cli.data.splits import Split, check_split, make_folds, make_split
+from hga_cli.data.raw.consistency import same_images, visits_apart
+from hga_cli.data.splits import Split, check_split, make_folds, make_split, torn_subject
 from hga_cli.data.store import Store, save_split
 
 
@@ -35,8 +35,12 @@ def split(store: Store, settings: Settings, progress: Progress | None = None) ->
         made, absent = split_of(lists, Roll(store.description, store.cases), name)
         if absent:
             progress.warn(f"{len(absent)} cases of '{lists.source}' are not in the store: {some(absent)}")
+        if again := lists.repeated:
+            text = f"'{lists.source}' names {len(again)} cases more than once, in the same part: {some(again)}"
+            progress.warn(text + lost_zeros(again))
     made = _remembering(made, subjects, store)
     _check([made], store, subjects, progress)
+    _tell_subjects([made], store, subjects, settings, progress)
     return made, save_split(store.path, made)
 
 
@@ -54,10 +58,11 @@ def folds(store: Store, settings: Settings, progress: Progress | None = None) ->
         message = "folds are drawn: their number is needed, and lists (--from) say one split only"
         raise UsageError(message, hint="either --folds 5, or --from FILE for each fold with a name of its own")
     store.require_complete()
-    subjects, name = subjects_of(store, settings), settings.name or "fold"
+    progress, subjects, name = progress or Silent(), subjects_of(store, settings), settings.name or "fold"
     made = make_folds(subjects, name=name, ratios=settings.ratios, folds=settings.folds, seed=settings.seed)
     made = [_remembering(one, subjects, store) for one in made]
-    _check(made, store, subjects, progress or Silent())
+    _check(made, store, subjects, progress)
+    _tell_subjects(made, store, subjects, settings, progress)
     return made, save_split(store.path, *made)
 
 
@@ -68,7 +73,7 @@ def subjects_of(store: Store, settings: Settings) -> dict[str, str]:
         DataError: a table cannot be read, or does not fit the store.
         UsageError: two tables name subjects.
     """
-    by_rule = {case: entry.subject for case, entry in store.cases.items()}
+    by_rule = _by_rule(store)
     roll = Roll(store.description, store.cases)
     listed = read_lists(settings.source).subjects if settings.source else {}
     if settings.subjects is None:
@@ -81,6 +86,23 @@ def subjects_of(store: Store, settings: Settings) -> dict[str, str]:
         message = f"'{settings.subjects}' names no subject for {len(without)} cases of the store: {some(without)}"
         raise DataError(message, hint="give each case a line: case,subject")
     return named
+
+
+def unusable_splits(store: Store) -> dict[str, str]:
+    """Return why splits of a store cannot be used any more: name of the split -> cases that are gone, or a leak."""
+    twins, by_rule, found = same_images(store.cases), _by_rule(store), {}
+    for name in store.splits:
+        try:
+            split = store.split(name)
+            check_split(split, by_rule | split.about.get("subjects", {}), twins)
+        except DataError as error:
+            found[name] = error.message
+    return found
+
+
+def _by_rule(store: Store) -> dict[str, str]:
+    """Return case -> subject as the description of the data set has it."""
+    return {case: entry.subject for case, entry in store.cases.items()}
 
 
 def _remembering(made: Split, subjects: dict[str, str], store: Store) -> Split:
@@ -98,3 +120,19 @@ def _check(made: Sequence[Split], store: Store, subjects: dict[str, str], progre
         progress.warn(f"{len(twins)} groups of cases hold the same image, for example {some(twins[0])}")
     if outside := set(store.cases) - set(made[0].part_of):
         progress.warn(f"{len(outside)} cases of the store are in no part: {some(outside)}")
+
+
+def _tell_subjects(
+    made: Sequence[Split], store: Store, subjects: dict[str, str], settings: Settings, progress: Progress
+) -> None:
+    """Tell whose subjects count where a table and the rule of the data set differ, and whether visits are apart."""
+    by_rule, inside = _by_rule(store), made[0].part_of
+    if subjects == by_rule:
+        if text := visits_apart(subjects, store.description):
+            progress.warn(text)
+        return
+    ours, theirs = (len({of[case] for case in inside}) for of in (subjects, by_rule))
+    table = settings.subjects or settings.source
+    progress.say(f"subjects are those of '{table}': {ours}; by the rule of the data set there would be {theirs}")
+    if torn := [f"split '{one.name}': {text}" for one in made if (text := torn_subject(one, by_rule))]:
+        progress.warn(f"by the rule of the data set, which '{table}' overrides, a patient would be torn; {torn[0]}")

@@ -61,7 +61,9 @@ def content(store):
 
 def same_stores(left, right):
     left, right = Store(left), Store(right)
-    entries = [{case: replace(entry, fingerprint="") for case, entry in one.cases.items()} for one in (left, right)]
+    entries = [
+        {case: replace(entry, fingerprint="", sources={}) for case, entry in one.cases.items()} for one in (left, right)
+    ]
     assert entries[0] == entries[1]
     assert (left.expected, left.spacing) == (right.expected, right.spacing)
     for case, entry in left.cases.items():

@@ -9,6 +9,7 @@ import pytest
 from _make_store_v1 import AFFINE, PRESENT, SHAPE, TREE, image, label
 
 from hga_cli.data.imbalance import ImbalanceTable
+from hga_cli.data.raw.consistency import same_images
 from hga_cli.data.raw.description import parse_description
 from hga_cli.data.raw.prepare import Preparation
 from hga_cli.data.splits import Split
@@ -114,5 +115,29 @@ def test_old_store_can_be_written_on(tmp_path, store):
     again = Store(copy)
     assert again.splits == {"default": store.split("default"), "second": second}
     assert again.tables == store.tables
-    assert {case: replace(entry, fingerprint="") for case, entry in again.cases.items()} == store.cases
+    plain = {case: replace(entry, fingerprint="", sources={}) for case, entry in again.cases.items()}
+    assert plain == store.cases
+    assert {case: tuple(entry.sources) for case, entry in again.cases.items()} == PRESENT
     again.require_complete()
+
+
+def test_old_cases_are_not_taken_for_others_under_a_changed_description(tmp_path):
+    """They do not say how they were made: what was examined counts, or listed under the same description."""
+    copy = Path(shutil.copytree(FOLDER, tmp_path / "store"))
+    turned = parse_description(TREE | {"labels": TREE["labels"][::-1]}, "old")
+    how = {"found": list(PRESENT), "skipped": [], "preparation": Preparation()}
+    update_index(copy, turned, examined=[FIRST], **how)
+    assert list(Store(copy).cases) == [FIRST]
+    update_index(copy, turned, examined=[], **how)
+    assert list(Store(copy).cases) == [FIRST]
+    update_index(copy, turned, examined=[SECOND], **how)
+    Store(copy).require_complete()
+
+
+def test_copies_are_found_by_their_files_where_there_is_no_digest(tmp_path, store):
+    copy = Path(shutil.copytree(FOLDER, tmp_path / "store"))
+    shutil.copy(copy / "cases" / f"{FIRST}.h5", copy / "cases" / "again.h5")
+    found = [*PRESENT, "again"]
+    update_index(copy, store.description, found=found, examined=found, skipped=[], preparation=Preparation())
+    assert {case: entry.digests for case, entry in Store(copy).cases.items()} == {case: {} for case in sorted(found)}
+    assert same_images(Store(copy).cases) == [("again", FIRST)]

@@ -70,7 +70,7 @@ def rewritten(path, *cases, description=description):
     """Write cases of a store again, as after another preprocessing, and return the store."""
     for case in cases:
         write_case(path, prepared(case, CASES[case], SHAPE), fingerprint=f"other-{case}")
-    update_index(path, description(), found=list(CASES), examined=[], skipped=[], preparation=Preparation())
+    update_index(path, description(), found=list(CASES), examined=list(CASES), skipped=[], preparation=Preparation())
     return Store(path)
 
 

@@ -16,6 +16,8 @@ MANY_VALUES = 20
 """A label map with more undeclared values is no class map."""
 DRAWN = 255
 """What drawing programs write for "here"."""
+UNGUESSABLE = "the convention cannot be guessed"
+"""Said of a file that makes every other file of its data set doubtful."""
 OTHER_FILE = "a label map holds one integer per class; is it another file that should be the label?"
 
 
@@ -51,7 +53,7 @@ def read_classes(volume: Volume, description: Description) -> Classes:
     for index, entry in enumerate(description.labels, start=1):
         here = sorted(found & set(entry.values))
         if len(here) > 1:
-            message = f"both {here[0]} and {here[1]} could mean '{entry.name}'; the convention cannot be guessed"
+            message = f"both {here[0]} and {here[1]} could mean '{entry.name}'; {UNGUESSABLE}"
             raise DataError(message, hint=entry.doubt or "say in the description which value means what")
         for value in here:
             classes[inside][part == value] = index

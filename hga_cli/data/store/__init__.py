@@ -21,16 +21,18 @@ A case file MUST have
   canonical orientation: what predictions are scored against;
 * a data set ``foreground/<class index>`` (n, 3) int32 for each class in the label: up to 1000 of its voxels.
 
-It MAY have (newer files do) attributes ``preparation`` (as in the index) and ``label_voxels`` (JSON, class that occurs
--> its voxels in ``reference``), and on each image an attribute ``digest`` (BLAKE2b of shape, type and stored values:
-equal ones are the same image).
+It MAY have (newer files do) attributes ``preparation`` (as in the index), ``meaning`` (JSON: modalities, labels with
+their values, and layout of the description it was made under) and ``label_voxels`` (JSON, class that occurs -> its
+voxels in ``reference``), and on each image an attribute ``digest``: equal ones are the same image. It is a hash of the
+values around the image's own foreground (``hga_cli.data.store.identity``); in older files of the values as they are
+stored, so that another crop box or type gives another one.
 
 The index MUST have
 
 * attributes ``format`` = "hga-store", ``version`` = 1, ``description`` (JSON), ``preparation`` (JSON: spacing in mm
   that cases were resampled to or null, percentiles that values were clipped to or null, align; older stores have an
   attribute ``spacing`` instead), ``cases`` (JSON, case -> subject, modalities, shape, spacing in mm, label_values,
-  label_voxels, digests, fingerprint; the last three MAY lack),
+  label_voxels, fingerprint, digests, sources; the last four MAY lack; ``sources``: modality -> hash of its file),
   ``expected`` (JSON list of the cases that were found in the raw folder and not skipped) and ``skipped`` (JSON list of
   those left out on purpose);
 * groups ``splits/<name>`` with data sets ``train``, ``val``, ``test`` (text) and ``imbalance/<name>`` with data sets
@@ -49,7 +51,14 @@ Files are made in memory, written under a temporary name and renamed, so a case 
 modality is an absent data set, never zeros.
 """
 
-from hga_cli.data.store.case_file import Box, case_path, stored_fingerprint, stored_label_values, write_case
+from hga_cli.data.store.case_file import (
+    Box,
+    case_path,
+    meaning_of,
+    stored_fingerprint,
+    stored_label_values,
+    write_case,
+)
 from hga_cli.data.store.index import CaseEntry, save_split, save_table, update_index
 from hga_cli.data.store.reading import Patch, Store
 
@@ -59,6 +68,7 @@ __all__ = [
     "Patch",
     "Store",
     "case_path",
+    "meaning_of",
     "save_split",
     "save_table",
     "stored_fingerprint",

@@ -1,6 +1,5 @@
 """One case of a store, in one file. The format is specified in ``hga_cli.data.store``."""
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hga_cli.core.errors import DataError
+from hga_cli.data.raw.description import Description, as_tree
 from hga_cli.data.raw.prepare import PreparedCase, PreparedImage
 from hga_cli.data.store.chunks import write_chunks
 from hga_cli.data.store.files import CASE, VERSION, reading, tuples, writing
+from hga_cli.data.store.identity import image_digest
 from hga_cli.imaging.trail import Trail
 
 LARGEST = 32767
@@ -51,18 +52,31 @@ def stored_fingerprint(store: Path, case: str) -> str | None:
         return None
 
 
-def stored_label_values(store: Path, case: str) -> dict[str, int]:
-    """Return which value each class had in the label file of a finished case; nothing if it is not in the store."""
+def stored_label_values(store: Path, case: str) -> dict[str, int] | None:
+    """Return which value each class had in the label file of a finished case, or None if it is not in the store."""
     try:
         with reading(case_path(store, case), CASE) as file:
             values: dict[str, int] = json.loads(file.attrs["label_values"])
             return values
     except DataError:
-        return {}
+        return None
 
 
-def write_case(store: Path, case: PreparedCase, fingerprint: str) -> None:
+def meaning_of(description: Description) -> dict[str, Any]:
+    """Return what files are taken for, as plain values: modalities, labels with their values, layout."""
+    tree = as_tree(description)
+    labels = [[entry.name, list(entry.values)] for entry in description.labels]
+    return {"modalities": list(description.modalities), "labels": labels, "layout": tree["layout"]}
+
+
+def write_case(store: Path, case: PreparedCase, fingerprint: str, description: Description | None = None) -> None:
     """Write the file of a case: aside, then renamed.
+
+    Args:
+        store: folder of the store.
+        case: what to write.
+        fingerprint: of its sources and of all settings.
+        description: what its files were taken for; None leaves that out, as in older files.
 
     Raises:
         OSError: no room or no permission; what was there before is still there.
@@ -81,6 +95,8 @@ def write_case(store: Path, case: PreparedCase, fingerprint: str) -> None:
         "label_voxels": json.dumps(case.label_voxels),
         "warnings": json.dumps(case.warnings),
     }
+    if description is not None:
+        attributes["meaning"] = json.dumps(meaning_of(description), sort_keys=True)
     with writing(case_path(store, case.case)) as file:
         for modality, image in case.images.items():
             _write_image(file, f"images/{modality}", image)
@@ -113,9 +129,15 @@ def read_image(file: Any, modality: str, box: Box | None) -> NDArray[np.float32]
 
 
 def read_digests(file: Any) -> dict[str, str]:
-    """Read the hash of what is stored of each modality (older files have none)."""
+    """Read the hash of each image (older files have none, or one that depends on crop box and type)."""
     images = {modality: file["images"][modality].attrs for modality in json.loads(file.attrs["modalities"])}
     return {modality: str(about["digest"]) for modality, about in images.items() if "digest" in about}
+
+
+def read_sources(file: Any) -> dict[str, str]:
+    """Read the hash of the file of each modality."""
+    sources, present = json.loads(file.attrs["sources"]), json.loads(file.attrs["modalities"])
+    return {modality: str(sources[modality][1]) for modality in present if modality in sources}
 
 
 def read_trail(file: Any) -> Trail:
@@ -150,7 +172,9 @@ def _write_image(file: Any, name: str, image: PreparedImage) -> None:
     stored, scale, offset = _stored(image)
     empty = stored.flat[np.abs(image.raw).argmin()]  # what a voxel of 0 has become
     data = write_chunks(file, name, stored, fill=empty)
-    data.attrs.update(scale=scale, offset=offset, background=image.statistics.background, digest=_digest(stored))
+    data.attrs.update(
+        scale=scale, offset=offset, background=image.statistics.background, digest=image_digest(image.raw)
+    )
 
 
 def _stored(image: PreparedImage) -> tuple[NDArray[Any], float, float]:
@@ -168,12 +192,6 @@ def _stored(image: PreparedImage) -> tuple[NDArray[Any], float, float]:
         return z, 1.0, 0.0
     middle = (high + low) / 2
     return np.rint((z.astype(np.float64) - middle) / scale).astype(np.int16), scale, middle
-
-
-def _digest(stored: NDArray[Any]) -> str:
-    """Return a hash of shape, type and values: equal ones are the same image, whatever the case is called."""
-    about = f"{stored.shape} {stored.dtype.str} ".encode()
-    return hashlib.blake2b(about + stored.tobytes(), digest_size=16).hexdigest()
 
 
 def _some_foreground(label: NDArray[np.uint8]) -> dict[int, NDArray[np.int32]]:

@@ -13,10 +13,10 @@ from filelock import FileLock
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import DataError
 from hga_cli.data.imbalance import ImbalanceTable
-from hga_cli.data.raw.description import Description, as_tree
+from hga_cli.data.raw.description import Description, as_tree, parse_description
 from hga_cli.data.raw.prepare import Preparation
 from hga_cli.data.splits import Split
-from hga_cli.data.store.case_file import case_path, read_digests, read_trail
+from hga_cli.data.store.case_file import case_path, meaning_of, read_digests, read_sources, read_trail
 from hga_cli.data.store.files import (
     CASE,
     INDEX,
@@ -47,7 +47,9 @@ class CaseEntry:
     fingerprint: str = ""
     """Of the case file that was listed (empty in older stores): another one in the file means it was written again."""
     digests: dict[str, str] = field(default_factory=dict)
-    """Hash of the stored values of each modality (empty in older stores): equal ones are the same image."""
+    """Hash of each image (empty in older stores): equal ones are the same image, whatever it is called."""
+    sources: dict[str, str] = field(default_factory=dict)
+    """Hash of the file of each modality (empty in older stores)."""
 
 
 def update_index(
@@ -61,7 +63,9 @@ def update_index(
 ) -> None:
     """Rebuild the list of cases from the case files; splits and tables stay.
 
-    A case that was prepared in another way is not listed: the store is unfinished until it is done again.
+    A case that was prepared in another way, or under a description with other modalities, labels or layout, is not
+    listed: the store is unfinished until it is done again. Of older case files, which do not say what they were made
+    under, those count that were examined, or listed under the same description.
 
     Args:
         store: folder of the store; made if needed.
@@ -77,7 +81,12 @@ def update_index(
         left_out = sorted(elsewhere | set(skipped))
         expected = sorted(set(found) - set(left_out))
         there = [case for case in expected if case_path(store, case).exists()]
-        entries = {case: asdict(entry) for case in there if (entry := _scan(store, case, preparation)) is not None}
+        trusted = {*examined, *_listed_alike(file, description)}
+        entries = {}
+        for case in there:
+            with reading(case_path(store, case), CASE) as one:
+                if _is_alike(one, description, preparation, trusted=case in trusted):
+                    entries[case] = asdict(_entry(one))
         file.attrs["description"] = json.dumps(as_tree(description))
         file.attrs["preparation"] = json.dumps(asdict(preparation))
         file.attrs["expected"] = json.dumps(expected)
@@ -203,19 +212,32 @@ def _change(store: Path, change: Callable[[h5py.File], None]) -> None:
         change(file)
 
 
-def _scan(store: Path, case: str, preparation: Preparation) -> CaseEntry | None:
-    """Return the line of a case, or None where it was prepared in another way than the index says."""
-    with reading(case_path(store, case), CASE) as file:
-        if "preparation" in file.attrs and read_preparation(file.attrs) != preparation:
-            return None
-        trail = read_trail(file)
-        return CaseEntry(
-            subject=str(file.attrs["subject"]),
-            modalities=tuple(json.loads(file.attrs["modalities"])),
-            shape=trail.grid,
-            spacing=trail.spacing,
-            label_values=json.loads(file.attrs["label_values"]),
-            label_voxels=json.loads(file.attrs.get("label_voxels", "{}")),
-            fingerprint=str(file.attrs["fingerprint"]),
-            digests=read_digests(file),
-        )
+def _listed_alike(index: h5py.File, description: Description) -> list[str]:
+    """Return the cases that the index lists under a description that takes files for the same."""
+    if "description" not in index.attrs:
+        return []
+    before = parse_description(json.loads(index.attrs["description"]), index.filename)
+    return list(json.loads(index.attrs["cases"])) if meaning_of(before) == meaning_of(description) else []
+
+
+def _is_alike(case: Any, description: Description, preparation: Preparation, *, trusted: bool) -> bool:
+    """Tell whether a case file was made in this way; what an older one does not say is as ``trusted`` as it is."""
+    if "preparation" in case.attrs and read_preparation(case.attrs) != preparation:
+        return False
+    return json.loads(case.attrs["meaning"]) == meaning_of(description) if "meaning" in case.attrs else trusted
+
+
+def _entry(case: Any) -> CaseEntry:
+    """Return the line of a case file."""
+    trail = read_trail(case)
+    return CaseEntry(
+        subject=str(case.attrs["subject"]),
+        modalities=tuple(json.loads(case.attrs["modalities"])),
+        shape=trail.grid,
+        spacing=trail.spacing,
+        label_values=json.loads(case.attrs["label_values"]),
+        label_voxels=json.loads(case.attrs.get("label_voxels", "{}")),
+        fingerprint=str(case.attrs["fingerprint"]),
+        digests=read_digests(case),
+        sources=read_sources(case),
+    )
