@@ -25,7 +25,7 @@ class PixelDistillation(Term):
         over_batch: ``dice_kd`` adds up over the batch, as published; False: over each sample.
 
     Raises:
-        ConfigError: no such kind.
+        ConfigError: no such kind, or ``over_batch`` with one that has nothing to add up.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"alone"})
@@ -36,6 +36,10 @@ class PixelDistillation(Term):
         if kind not in KINDS:
             message = f"no kind of distillation called '{kind}'"
             raise ConfigError(message, hint=suggestion(kind, KINDS))
+        if over_batch and kind != "dice_kd":
+            message = f"option 'over_batch' of term 'distillation' needs kind 'dice_kd', found kind '{kind}'"
+            options = "method.terms.distillation.options"
+            raise ConfigError(message, hint=f"--set {options}.over_batch=false, or --set {options}.kind=dice_kd")
         self._kind, self._temperature = kind, temperature
         self._deep, self._over_batch = deep and kind == "kl", over_batch
 

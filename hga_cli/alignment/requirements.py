@@ -8,7 +8,7 @@ from hga_cli.networks.backbone import Ability
 
 
 def require_fit(method: Method, backbone: str, modalities: Combination) -> None:
-    """Refuse a method whose terms look at what a backbone does not show, or name a modality that is none.
+    """Refuse a method whose terms ask for what is not there: features of a backbone, a modality, or a scale of theirs.
 
     Args:
         method: whose terms have options that exist.
@@ -23,6 +23,10 @@ def require_fit(method: Method, backbone: str, modalities: Combination) -> None:
         for unknown in sorted(term.names - set(modalities)):
             message = f"term '{name}' of method '{method.name}' names '{unknown}', which is no modality of the data set"
             raise ConfigError(message, hint=suggestion(unknown, modalities))
+        scale = method.terms[name].scale
+        if scale and not term.is_of_modalities:
+            message = f"term '{name}' of method '{method.name}' is of the fused prediction, which has no scale, found "
+            raise ConfigError(message + ", ".join(scale), hint=f"--set method.terms.{name}.scale=[]")
     lacking = {name: term.requires - BACKBONES.load(backbone).abilities for name, term in terms.items()}
     lacking = {name: abilities for name, abilities in lacking.items() if abilities}
     if lacking:

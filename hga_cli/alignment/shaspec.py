@@ -3,6 +3,8 @@
 Source: Wang et al., ShaSpec, CVPR 2023; pairs and weights as HGA uses it, but only over the modalities that are there.
 """
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from hga_cli.alignment.term import FUSED, Outputs, Term, TermResult
@@ -22,6 +24,7 @@ class SharedDistance(Term):
     """
 
     requires = frozenset({Ability.DISENTANGLED})
+    is_of_modalities: ClassVar[bool] = False
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of the task ``fused``."""

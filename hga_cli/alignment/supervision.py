@@ -43,6 +43,8 @@ class FusedSegmentation(Segmentation):
     is always there (set its weight to 0 to leave it out).
     """
 
+    is_of_modalities: ClassVar[bool] = False
+
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of the task ``fused``."""
         return TermResult(losses={FUSED: self.loss(outputs.fused.logits, outputs.label)})
@@ -53,6 +55,8 @@ class DeepSupervision(Segmentation):
 
     Nothing where a backbone has no coarser scales.
     """
+
+    is_of_modalities: ClassVar[bool] = False
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of the task ``fused``."""

@@ -57,6 +57,8 @@ class Term(ABC):
 
     needs: ClassVar[frozenset[Need]] = frozenset()
     """What has to be computed besides the fused prediction."""
+    is_of_modalities: ClassVar[bool] = True
+    """Whether modalities have losses, which a scale multiplies; False: the fused prediction only."""
     makes_preferences: ClassVar[bool] = False
     """Whether its results say how strong each modality is."""
     requires: frozenset[Ability] = frozenset()

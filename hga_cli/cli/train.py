@@ -93,12 +93,16 @@ def run(
     with joined_ranks(chosen) as ranks:
         _refuse_contradictions(resume=resume, overwrite=overwrite, preset=preset)
         old = find_run(runs_dir, run_name, finished=False) if resume else None
-        settings = resolve(
-            recipe=preset, file=config or (old.config_file if old else None), assignments=assignments or [], flags=flags
-        )
-        store = store_of(dataset, data_dir, old)
         terminal = Terminal(quiet=quiet, verbose=verbose, as_json=as_json)
         progress = terminal if ranks.is_first else Silent()
+        settings = resolve(
+            recipe=preset,
+            file=config or (old.config_file if old else None),
+            assignments=assignments or [],
+            flags=flags,
+            progress=progress,
+        )
+        store = store_of(dataset, data_dir, old)
         if ranks.is_first:
             terminal.detail(f"settings: {settings}")
         if gpus > 1 and ranks.count == 1:

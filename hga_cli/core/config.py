@@ -1,7 +1,8 @@
 """From presets, files and flags to one checked ``Config``.
 
 Later wins: defaults, the preset of the method, the recipe (``--preset``), the file (``-c``), ``--set a.b=value``,
-flags. Values are TOML literals; nothing is ever evaluated.
+flags. Values are TOML literals; nothing is ever evaluated. One thing is not laid over what is below: a file with
+``[method.terms]`` lists all terms of its method, which then may be a method of its own.
 """
 
 import tomllib
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hga_cli.core.catalog import BACKBONES, BALANCERS, shipped
 from hga_cli.core.errors import ConfigError, UsageError, suggestion
+from hga_cli.core.progress import Progress, Silent
 from hga_cli.core.settings import Config
 
 Tree = dict[str, Any]
@@ -27,50 +29,77 @@ def resolve(
     file: Path | None = None,
     assignments: Iterable[str] = (),
     flags: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
 ) -> Config:
     """Return the configuration that presets, file, assignments and flags add up to.
 
     Args:
         recipe: name of a file in ``presets/recipes``.
-        file: a TOML file of the user.
+        file: a TOML file of the user; its terms replace those of the method, as a whole.
         assignments: texts ``section.key=value``.
         flags: dotted names to values; None means "not given".
+        progress: hears of settings of a method that a later layer replaces by another one.
 
     Raises:
-        ConfigError: an unknown key, or a value that does not fit.
+        ConfigError: an unknown key, a value that does not fit, or a method that is neither shipped nor in the file.
         UsageError: an assignment that cannot be read, or a name or value of a flag that does not fit.
     """
     given = {key: value for key, value in (flags or {}).items() if value is not None}
-    _check_names({"preset": recipe, **given})
-    layers = [
-        _shipped_tree("recipes", recipe) if recipe else {},
-        _file_tree(file) if file else {},
-        _assigned(assignments),
-        _nested(given),
-    ]
-    _refuse_no_terms(layers)
-    sections = [layer["method"] for layer in layers if isinstance(layer.get("method"), dict)]
-    names = [str(section["name"]) for section in sections if "name" in section]
-    method = names[-1] if names else Config().method.name
-    tree = _shipped_tree("methods", method)
-    for layer in layers:
-        tree = merged(tree, _without_other_method(layer, method))
+    own = f"'{file}'"
+    of_file = _file_tree(file) if file else {}
+    _check_names({"preset": recipe, **given}, of_file)
+    layers = {
+        "--preset": _shipped_tree("recipes", recipe) if recipe else {},
+        own: of_file,
+        "--set": _assigned(assignments),
+        "flags": _nested(given),
+    }
+    sections = [_method_of(layer) for layer in layers.values()]
+    _refuse_no_terms(sections)
+    method = next((str(one["name"]) for one in reversed(sections) if "name" in one), Config().method.name)
+    told = progress or Silent()
+    kept = {source: _without_other_method(layer, method, source, told) for source, layer in layers.items()}
+    tree = _base(method, kept[own])
+    for layer in kept.values():
+        tree = merged(tree, layer)
     return build(tree, flags=given)
 
 
-def _refuse_no_terms(layers: Iterable[Tree]) -> None:
-    """Refuse an empty table of terms: laid over those of the method, it would change nothing."""
-    sections = [layer.get("method") for layer in layers]
-    if any(isinstance(section, dict) and section.get("terms") == {} for section in sections):
-        message = "setting 'method.terms': an empty table leaves the terms of the method as they are"
-        raise ConfigError(message, hint="leave it out; one term is switched off by method.terms.NAME.weight = 0")
+def _base(method: str, of_file: Tree) -> Tree:
+    """Return what all layers lie on: the preset of the method, without its terms where the file lists them.
+
+    A method that only the file has lies on the defaults.
+    """
+    if "terms" not in _method_of(of_file):
+        return _shipped_tree("methods", method)
+    if method not in shipped("presets/methods"):
+        return {}
+    tree = _shipped_tree("methods", method)
+    return {**tree, "method": {key: value for key, value in tree["method"].items() if key != "terms"}}
 
 
-def _check_names(flags: Mapping[str, Any]) -> None:
+def _method_of(layer: Tree) -> Tree:
+    """Return the section of the method, empty where a layer has none (or something else, which is refused later)."""
+    section = layer.get("method")
+    return section if isinstance(section, dict) else {}
+
+
+def _refuse_no_terms(sections: Iterable[Tree]) -> None:
+    if any(section.get("terms") == {} for section in sections):
+        message = "setting 'method.terms': an empty table, expected at least one term"
+        hint = (
+            "leave the table out to have the terms of the method; one is switched off by method.terms.NAME.weight = 0"
+        )
+        raise ConfigError(message, hint=hint)
+
+
+def _check_names(flags: Mapping[str, Any], of_file: Tree) -> None:
     """Refuse a mistyped name on the command line as what it is: wrong usage."""
+    section = _method_of(of_file)
+    own = [section["name"]] if "name" in section and "terms" in section else []
     known: dict[str, tuple[str, Iterable[str]]] = {
         "preset": ("preset", shipped("presets/recipes")),
-        "method.name": ("method", shipped("presets/methods")),
+        "method.name": ("method", [*shipped("presets/methods"), *own]),
         "network.backbone": ("backbone", BACKBONES.entries),
         "optim.balancer": ("balancer", BALANCERS.entries),
     }
@@ -140,12 +169,19 @@ def merged(base: Tree, over: Tree) -> Tree:
     return result
 
 
-def _without_other_method(layer: Tree, method: str) -> Tree:
-    """Leave out the section of a method that a later layer replaces by another one."""
-    section = layer.get("method")
-    if isinstance(section, dict) and section.get("name", method) != method:
-        return {key: value for key, value in layer.items() if key != "method"}
-    return layer
+def _without_other_method(layer: Tree, method: str, source: str, progress: Progress) -> Tree:
+    """Leave out the section of a method that a later layer replaces by another one, and say what goes with it."""
+    section = _method_of(layer)
+    other = section.get("name", method)
+    if other == method:
+        return layer
+    lost = ", ".join(f"method.{key}" for key in section if key != "name")
+    if lost:
+        progress.warn(
+            f"{source}: what it says of method '{other}' is left out, as method '{method}' was chosen: {lost}; "
+            f"what it says of other things counts"
+        )
+    return {key: value for key, value in layer.items() if key != "method"}
 
 
 def _plain(value: Any) -> Any:
@@ -161,7 +197,8 @@ def _shipped_tree(folder: str, name: str) -> Tree:
     if name not in presets:
         kind = {"methods": "method", "recipes": "preset"}[folder]
         message = f"no {kind} called '{name}'"
-        raise ConfigError(message, hint=suggestion(name, presets))
+        own = "; or list its terms in a file for -c, with this name in [method]" if folder == "methods" else ""
+        raise ConfigError(message, hint=f"{suggestion(name, presets)}{own}")
     tree = tomllib.loads(presets[name].read_text(encoding="utf-8"))
     return {key: value for key, value in tree.items() if key not in ABOUT}
 

@@ -7,6 +7,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -90,11 +91,21 @@ class RunFolder:
 
     def rewind_journal(self, epoch: int) -> None:
         """Drop the lines of ``epoch`` and later: they will be written again."""
+        self._change_journal(lambda lines: [line for line in lines if _epoch_of(line) < epoch])
+
+    def complete_journal(self, line: dict[str, Any]) -> None:
+        """Add to the line of an epoch what was found out after it was written."""
+        self._change_journal(
+            lambda lines: [
+                json.dumps(json.loads(old) | line) if _epoch_of(old) == line["epoch"] else old for old in lines
+            ]
+        )
+
+    def _change_journal(self, change: Callable[[list[str]], list[str]]) -> None:
         path = self.path / "journal.jsonl"
         if path.exists():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if _epoch_of(line) < epoch]
-            write_text(path, "".join(f"{line}\n" for line in kept))
+            lines = change(path.read_text(encoding="utf-8").splitlines())
+            write_text(path, "".join(f"{line}\n" for line in lines))
 
     def lock(self) -> FileLock:
         """Return the lock that a training holds, taken.
@@ -127,6 +138,9 @@ class WatchedRun(RunFolder):
         """Write nothing."""
 
     def rewind_journal(self, epoch: int) -> None:
+        """Write nothing."""
+
+    def complete_journal(self, line: dict[str, Any]) -> None:
         """Write nothing."""
 
     def lock(self) -> FileLock:

@@ -181,8 +181,7 @@ class Preference:
     beta_min: Positive = 0.1
     beta_max: Positive = 4.0
     single: Annotated[Literal[0, 1], Number] = 1
-    """rho of a sample that has one modality only, where there is nothing to compare (HGA: 1 or 0 by rounding, mostly 1;
-    PASSION: 0)."""
+    """rho of a sample with one modality, where there is nothing to compare (HGA: mostly 1, by rounding; PASSION: 0)."""
 
     @model_validator(mode="after")
     def _least_below_most(self) -> Self:
@@ -219,7 +218,8 @@ class Term:
 class Method:
     """What is trained towards: sampler, terms, outer update. ``presets/methods`` holds one file per method."""
 
-    name: str = "hga"
+    name: Annotated[str, Field(pattern=r"^[^\W_][\w-]*$", max_length=50)] = "hga"
+    """A shipped one, or one of your own (letters, digits, - and _) in a file that lists its terms."""
     sampler: Sampler = Field(default_factory=Sampler)
     outer: Outer = Field(default_factory=Outer)
     preference: Preference = Field(default_factory=Preference)

@@ -6,6 +6,7 @@ from hga_cli.alignment.requirements import require_fit
 from hga_cli.core.catalog import BACKBONES, shipped
 from hga_cli.core.config import resolve
 from hga_cli.core.errors import ConfigError
+from hga_cli.engine.objective import Objective
 
 MODALITIES = ("flair", "t1ce", "t2")
 FITTING = {
@@ -56,3 +57,34 @@ def test_a_leader_that_is_no_modality_of_the_data_set_is_refused():
         require_fit(led, "unet", MODALITIES)
     assert "did you mean 'flair'" in caught.value.hint
     require_fit(method("gss", "method.terms.group.options.leader=t2"), "unet", MODALITIES)
+
+
+@pytest.mark.parametrize(("name", "term"), [("hga", "fused"), ("hga", "deep"), ("shaspec-hga", "shared")])
+def test_a_scale_of_the_fused_prediction_is_refused(name, term):
+    """Nothing would be multiplied: beta, rho and omega are of modalities."""
+    scaled = f"method.terms.{term}.scale=['beta']"
+    with pytest.raises(ConfigError, match=f"term '{term}' .* which has no scale, found beta") as caught:
+        require_fit(method(name, scaled), "shaspec", MODALITIES)
+    require_fit(method(name, scaled, caught.value.hint.removeprefix("--set ")), "shaspec", MODALITIES)
+
+
+@pytest.mark.parametrize("term", ["separate", "distillation", "compactness"])
+def test_a_scale_of_modalities_is_allowed(term):
+    require_fit(method("hga", f"method.terms.{term}.scale=['beta', 'omega']"), "unet", MODALITIES)
+
+
+@pytest.mark.parametrize("kind", ["kl", "weighted_kl"])
+def test_a_sum_over_the_batch_without_anything_to_add_up_is_refused(kind):
+    chosen = ["method.terms.distillation.options.over_batch=true", f"method.terms.distillation.options.kind={kind}"]
+    with pytest.raises(ConfigError, match=f"'over_batch' of term 'distillation' .* found kind '{kind}'") as caught:
+        Objective(method("hga", *chosen), MODALITIES)
+    for repaired in caught.value.hint.replace("--set ", "").split(", or "):
+        assert Objective(method("hga", *chosen, repaired), MODALITIES).has_modalities
+
+
+@pytest.mark.parametrize("weight", ["-1", "inf", "nan"])
+def test_a_weight_that_rewards_distance_is_refused(weight):
+    option = f"method.terms.compactness.options.compactness_weight={weight}"
+    with pytest.raises(ConfigError, match=f"'compactness_weight' .* should be 0 or more, found {weight}"):
+        Objective(method("hga", option), MODALITIES)
+    assert Objective(method("hga", option.replace(weight, "0")), MODALITIES).has_modalities

@@ -43,9 +43,12 @@ def test_later_assignment_wins():
 def test_preset_of_the_method_lies_below_everything_else(tmp_path):
     assert resolve().method.preference.beta_min == 0.1
     assert resolve().method.terms["distillation"].scale == ("beta",)
-    file = written(tmp_path, "[method.terms.distillation]\nweight = 0.75\n")
-    term = resolve(file=file).method.terms["distillation"]
+    term = resolve(assignments=["method.terms.distillation.weight=0.75"]).method.terms["distillation"]
     assert (term.weight, term.scale, term.options["temperature"]) == (0.75, ("beta",), 4.0)
+    file = written(tmp_path, "[method.preference]\nbeta_max = 3.0\n")
+    method = resolve(file=file).method
+    assert (method.preference.beta_max, method.outer.kind) == (3.0, "interpolation")
+    assert method.terms == resolve().method.terms
 
 
 @pytest.mark.parametrize("where", ["file", "assignment", "flag"])
@@ -120,7 +123,7 @@ def test_unknown_key_of_a_file_gets_a_suggestion(tmp_path):
         ("method.terms.distillation.scale=['beta', 'beta']", ["'method.terms.distillation'", "twice: beta, beta"]),
         ("method.terms.distillation.options.temperature=0", ["options.temperature", "above 0", "found 0"]),
         ("method.terms.distillation.options.temperature=nan", ["options.temperature", "above 0", "found nan"]),
-        ("method.terms={}", ["'method.terms'", "leaves the terms of the method as they are"]),
+        ("method.terms={}", ["'method.terms'", "expected at least one term"]),
         ("preprocess.on_problem=ask", ["'preprocess.on_problem'", "'stop' or 'skip'"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
