@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -48,82 +49,120 @@ def fit(
         ConfigError: a loss was not finite.
     """
     scheme = training.scheme
-    ranks = scheme.ranks
     if training.step == 0:
         save(run, training, about)
     workers = workers_that_fit(scheme.config.data, len(scheme.modalities), AHEAD, progress)
     batches = load(patches, training.step, scheme.steps, workers=workers)
     with stage(progress, "train", scheme.steps, training.step), _stop_requests() as requests, closing(batches):
-        validated = training.contest.epoch
-        is_over = examination is not None and examination.is_over(training.contest)
-        goes_on = not is_over and _examine(training, run, about, progress, examination, requests)
-        if training.contest.epoch > validated:
-            save(run, training, about)
-        while goes_on and (batch := next(batches, None)) is not None:
+        course = _Course(
+            training=training,
+            run=run,
+            about=about,
+            progress=progress,
+            examination=examination,
+            events=events,
+            requests=requests,
+        )
+        if course.is_validation_due():
+            course.make_up()
+            course.stop_if_asked()
+        while not course.has_ended_early() and (batch := next(batches, None)) is not None:
             loss = training.learn(batch)
             progress.advance(f"epoch {training.epoch}/{scheme.config.optim.epochs}  loss {loss:.3f}")
-            ends_epoch = training.step % scheme.iterations == 0
-            if ends_epoch:
-                line = training.end_epoch()
-                if training.step == scheme.steps:
-                    training.finish()
-                goes_on = _examine(training, run, about, progress, examination, requests)
-                if training.contest.epoch == training.epoch:
-                    line["validation"] = training.contest.latest
-                run.journal(line)
-                if events is not None:
-                    events.write(line)
-                run.log(f"epoch {line['epoch']}: loss {line['losses']['loss']:.4f}")
-                save(run, training, about)
-            (asked,) = ranks.sum(len(requests), device=scheme.device)
-            if asked and (training.step < scheme.steps or _is_due(training, examination)):
-                if not ends_epoch:
-                    save(run, training, about)
-                run.log(f"interrupted after step {training.step}")
-                raise Interrupted
+            if training.step % scheme.iterations == 0:
+                course.end_epoch()
+            course.stop_if_asked()
 
 
-def _examine(
-    training: Training,
-    run: RunFolder,
-    about: dict[str, Any],
-    progress: Progress,
-    examination: Examination | None,
-    requests: list[int],
-) -> bool:
-    """Validate where it is due, keep the best checkpoint, and return whether the training goes on.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Course:
+    """A training with all that hears of it, and what happens between its steps."""
 
-    The best checkpoint is written before the last one: a kill in between makes the resumed run do it again.
-    """
-    if examination is None or not _is_due(training, examination):
-        return True
-    epoch = training.epoch
-    training.model.eval()
-    result = validate(examination, training.scheme.ranks, stop=lambda: bool(requests))
-    training.model.train()
-    if result is None:
-        return True
-    is_best = training.contest.note(epoch, result)
-    text = f"validation after epoch {epoch}: mean Dice {_number(result['mean'])}" + (
-        ", the best so far" if is_best else ""
-    )
-    progress.say(text)
-    run.log(text)
-    if is_best:
-        state = training.state()
-        if training.scheme.ranks.is_first:
-            save_checkpoint(run.best, training.tensors(), {**about, "training": state})
-    if examination.is_over(training.contest):
-        training.finish()
-        run.log(f"ended early: no better validation since epoch {training.contest.best_epoch}")
-        return False
-    return True
+    training: Training
+    run: RunFolder
+    about: dict[str, Any]
+    progress: Progress
+    examination: Examination | None
+    events: Events | None
+    requests: list[int]
+    """Signals that asked this process to stop."""
 
+    def is_validation_due(self) -> bool:
+        """Tell whether epochs are over and the validation after them is not done."""
+        scheme, epoch = self.training.scheme, self.training.epoch
+        if self.examination is None or self.training.step % scheme.iterations:
+            return False
+        return self.examination.is_due(self.training.contest, epoch, scheme.config.optim.epochs)
 
-def _is_due(training: Training, examination: Examination | None) -> bool:
-    if examination is None or training.step % training.scheme.iterations:
-        return False
-    return examination.is_due(training.contest, training.epoch, training.scheme.config.optim.epochs)
+    def has_ended_early(self) -> bool:
+        """Tell whether patience has ended."""
+        return self.examination is not None and self.examination.is_over(self.training.contest)
+
+    def end_epoch(self) -> None:
+        """Validate where it is due, write the line of the journal, and save."""
+        training, run = self.training, self.run
+        line = training.end_epoch()
+        if training.step == training.scheme.steps:
+            training.finish()
+        if self.is_validation_due():
+            line |= self._examine()
+        run.journal(line)
+        if self.events is not None:
+            self.events.write(line)
+        run.log(f"epoch {line['epoch']}: loss {line['losses']['loss']:.4f}")
+        save(run, training, self.about)
+
+    def make_up(self) -> None:
+        """Do the validation that an interrupted run owes, and add it to the line of its epoch."""
+        if found := self._examine():
+            line = {"epoch": self.training.epoch - 1, **found}
+            self.run.complete_journal(line)
+            if self.events is not None:
+                self.events.write(line)
+            save(self.run, self.training, self.about)
+
+    def stop_if_asked(self) -> None:
+        """Save and stop where any rank was asked to and something is left to do.
+
+        Raises:
+            Interrupted: it was.
+        """
+        training = self.training
+        scheme = training.scheme
+        (asked,) = scheme.ranks.sum(len(self.requests), device=scheme.device)
+        is_unfinished = training.step < scheme.steps and not self.has_ended_early()
+        if asked and (is_unfinished or self.is_validation_due()):
+            if training.step % scheme.iterations:
+                save(self.run, training, self.about)
+            self.run.log(f"interrupted after step {training.step}")
+            raise Interrupted
+
+    def _examine(self) -> dict[str, Any]:
+        """Validate, keep the best checkpoint, and return what the journal gets: nothing where a signal came first.
+
+        The best checkpoint is written before the last one: a kill in between makes the resumed run do it again.
+        """
+        training, run, examination = self.training, self.run, self.examination
+        assert examination is not None
+        training.model.eval()
+        result = validate(examination, training.scheme.ranks, stop=lambda: bool(self.requests))
+        training.model.train()
+        if result is None:
+            return {}
+        is_best = training.contest.note(training.epoch, result)
+        text = f"validation after epoch {training.epoch}: mean Dice {_number(result['mean'])}" + (
+            ", the best so far" if is_best else ""
+        )
+        self.progress.say(text)
+        run.log(text)
+        if is_best:
+            state = training.state()
+            if training.scheme.ranks.is_first:
+                save_checkpoint(run.best, training.tensors(), {**self.about, "training": state})
+        if self.has_ended_early():
+            training.finish()
+            run.log(f"ended early: no better validation since epoch {training.contest.best_epoch}")
+        return {"validation": result}
 
 
 def _number(value: float | None) -> str:

@@ -46,7 +46,10 @@ class Scheme:
     iterations: int
     """Steps in an epoch."""
     ranks: Ranks = field(default_factory=Ranks)
-    """This process among those that train together."""
+    """This process among those that train together.
+
+    Several train what one does where the network has no dropout; with dropout (mmformer, m2ftrans) each draws its own.
+    """
     omega: Mapping[str, float] = field(default_factory=dict)
     """modality -> frequency weight; methods that use it need it."""
 

@@ -30,9 +30,11 @@ def continue_run(training: Training, plan: Plan, run: RunFolder, progress: Progr
     """Load the newest checkpoint of a run.
 
     Raises:
-        ConfigError: settings or data differ from those of the run, or no checkpoint can be read.
+        ConfigError: settings, data or the number of processes differ from those of the run, or no checkpoint can be
+            read.
     """
     tensors, about = _newest(run, progress, is_first=plan.ranks.is_first)
+    _require_as_many(about.get("processes", plan.ranks.count), plan.ranks.count, run)
     old = build(about["config"])
     changed = differences(_of_training(old), _of_training(plan.config))
     changed += differences(
@@ -50,6 +52,20 @@ def continue_run(training: Training, plan: Plan, run: RunFolder, progress: Progr
         raise ConfigError(message, hint=f"take back the change, or start a new run; settings: {run.config_file}")
     training.load(tensors, about["training"])
     run.rewind_journal(training.epoch)
+
+
+def _require_as_many(before: int, now: int, run: RunFolder) -> None:
+    """Refuse another number of processes: each draws its own dropout (older runs kept nothing of it)."""
+    if before == now:
+        return
+    message = f"run '{run.name}' cannot continue with another number of processes: it was {before}, is {now}"
+    again = f"train --resume --run {run.name}"
+    if before == 1:
+        raise ConfigError(message, hint=f"hga {again}, as one process on one device")
+    gpus = ",".join(map(str, range(before)))
+    raise ConfigError(
+        message, hint=f"hga {again} --gpu {gpus}, or torchrun --nproc-per-node={before} -m hga_cli -- {again}"
+    )
 
 
 def _changed_cases(before: dict[str, str], now: dict[str, str]) -> list[str]:

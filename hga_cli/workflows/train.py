@@ -34,7 +34,7 @@ def train(plan: Plan, run: RunFolder, *, resume: bool = False, progress: Progres
         validated) and ``checkpoint``.
 
     Raises:
-        ConfigError: resumed with settings or data that would alter the run, or the loss is not finite.
+        ConfigError: resumed with settings, data or processes that would alter the run, or the loss is not finite.
         DataError: another process trains in this folder.
         Interrupted: SIGINT or SIGTERM came.
     """
@@ -127,6 +127,7 @@ def _about_model(plan: Plan) -> dict[str, Any]:
         "seen": ranges_of(plan.store, plan.cases).as_tree(),
         "sources": plan.sources,
         "fingerprints": plan.fingerprints,
+        "processes": plan.ranks.count,
     }
 
 
@@ -147,6 +148,7 @@ def _introduction(plan: Plan, training: Training) -> list[str]:
     outside = len(set(plan.store.cases) - {*split.train, *split.val, *split.test})
     parameters = sum(parameter.numel() for parameter in training.model.parameters())
     combinations = ", ".join(f"{combination_name(key)} {count}" for key, count in sorted(counts.items()))
+    terms = config.method.terms.items()
     kind = f"slices of {len(plan.cases)} training cases" if plan.by_slice else "training cases"
     return [
         f"{len(plan.available)} {kind} of split '{config.data.split}', imbalance table: {config.data.imbalance}"
@@ -155,6 +157,7 @@ def _introduction(plan: Plan, training: Training) -> list[str]:
         f"{'slices' if plan.by_slice else 'cases'} per modality: {owned}; per combination: {combinations}",
         f"method {config.method.name}, backbone {config.network.backbone} with {parameters:,} parameters "
         f"on {plan.device}",
+        f"terms: {', '.join(' x '.join([f'{name} {term.weight:g}', *term.scale]) for name, term in terms)}",
         f"{config.optim.epochs} epochs of {iterations} steps, patch {'x'.join(map(str, config.data.patch))}, "
         f"precision {config.optim.precision}" + (f"; continues at step {training.step}" if training.step else ""),
     ]

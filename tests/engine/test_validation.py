@@ -171,6 +171,7 @@ def test_interrupted_between_and_in_validations_gives_the_same_run(store, tmp_pa
     assert found["best"]["mean_dice"] == expected["best"]["mean_dice"]
     assert found["best"]["epoch"] == expected["best"]["epoch"]
     assert_same_tensors(load_checkpoint(run.last)[0], load_checkpoint(straight.last)[0])
+    assert (run.path / "journal.jsonl").read_bytes() == (straight.path / "journal.jsonl").read_bytes()
     states = [load_checkpoint(one.last)[1]["training"]["contest"] for one in (run, straight)]
     assert json.dumps(states[0]) == json.dumps(states[1])
 
