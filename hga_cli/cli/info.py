@@ -1,11 +1,12 @@
 """``hga info``: what is inside a store or a run, what can be chosen by name, and a first description of raw data."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hga_cli.cli import options
+from hga_cli.cli.info_backbones import abilities_table, facts_document, facts_text
 from hga_cli.cli.info_parts import overview_parts, run_parts, store_parts
 from hga_cli.cli.output import Terminal, reporting_errors, table
 from hga_cli.core.errors import UsageError
@@ -80,13 +81,17 @@ def _draft(raw: Path, terminal: Terminal) -> None:
 def _settings(config: Path | None, assignments: list[str], terminal: Terminal) -> None:
     from hga_cli.core.config import dump, resolve, to_toml
 
-    resolved = resolve(file=config, assignments=assignments)
+    resolved = resolve(file=config, assignments=assignments, progress=terminal)
     terminal.show_file(to_toml(resolved), dump(resolved))
 
 
 def _one_name(kind: str, name: str, terminal: Terminal) -> None:
     text = text_of(kind, name)
-    terminal.show_file(text, {"kind": kind, "name": name, "text": text})
+    document: dict[str, Any] = {"kind": kind, "name": name, "text": text}
+    if kind == "backbones":
+        text += facts_text(name)
+        document |= {"text": text, **facts_document(name)}
+    terminal.show_file(text, document)
 
 
 def _names(kind: str, terminal: Terminal) -> None:
@@ -96,7 +101,11 @@ def _names(kind: str, terminal: Terminal) -> None:
         rows = [row[:2] for row in rows]
     made = table([kind, "what it is", "source"][: len(rows[0]) if rows else 2], rows)
     more = f"one in full: hga info {kind} {found[0].name}" if found else f"there are no {kind}"
-    terminal.show({kind: [one.as_dict() for one in found]}, people=[made, more] if found else [more])
+    documents: list[dict[str, Any]] = [{**one.as_dict()} for one in found]
+    if kind == "backbones":
+        documents = [{**one, **facts_document(one["name"])} for one in documents]
+    parts = [made, *([abilities_table()] if kind == "backbones" else [])] if found else []
+    terminal.show({kind: documents}, people=[*parts, more])
 
 
 def _overview(data_dir: Path, runs_dir: Path, terminal: Terminal) -> None:
@@ -109,11 +118,12 @@ def _overview(data_dir: Path, runs_dir: Path, terminal: Terminal) -> None:
 def _place(what: str, data_dir: Path, runs_dir: Path, terminal: Terminal, *, verbose: bool) -> None:
     from hga_cli.core.run_folder import RunFolder
     from hga_cli.workflows.info import describe_run, describe_store, find
+    from hga_cli.workflows.split import unusable_splits
 
     found = find(what, data_dir, runs_dir)
     if isinstance(found, RunFolder):
         document = describe_run(found)
         terminal.show(document, people=run_parts(document))
     else:
-        document = describe_store(found)
+        document = {**describe_store(found), "unusable_splits": unusable_splits(found)}
         terminal.show(document, people=store_parts(document, verbose=verbose))

@@ -150,8 +150,11 @@ def _completeness(document: Document, *, verbose: bool) -> list[str]:
     for key, text in (("missing_cases", "cases lack (run 'hga preprocess' again)"), ("skipped", "cases were left out")):
         if document[key]:
             lines.append(f"{len(document[key])} {text}: {_some(document[key], verbose=verbose)}")
+    unusable = document["unusable_splits"]
     if not document["missing_cases"]:
-        lines.append(f"complete: all {len(document['expected'])} expected cases are there")
+        but = f"; but splits cannot be used: {', '.join(unusable)}" if unusable else ""
+        lines.append(f"complete: all {len(document['expected'])} expected cases are there{but}")
+    lines += [f"cannot be used: {text} (make another: hga split --name NAME)" for text in unusable.values()]
     lines += [f"damaged: {text}" for text in document["damaged"].values()]
     warnings = [f"{case}: {text}" for case, texts in document["warnings"].items() for text in texts]
     if warnings:

@@ -3,22 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from hga_cli.core.combinations import Combination
+from hga_cli.networks.facts import Ability
+
+__all__ = ["Ability", "Backbone", "Features", "Prediction"]
 
 Features = dict[str, Any]
 """modality -> what its encoder says; only the backbone looks inside."""
-
-
-class Ability(StrEnum):
-    """What only some backbones show, for terms that look at it; the value says it in words."""
-
-    DEEPEST = "the deepest feature"
-    DISENTANGLED = "shared and specific features"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import ConfigError
-from hga_cli.networks.backbone import Ability, Backbone, Features, Prediction
+from hga_cli.networks.backbone import Backbone, Features, Prediction
+from hga_cli.networks.facts import FACTS, Ability
 from hga_cli.networks.fusion import output_layer
 from hga_cli.networks.sizes import cropped, padded, require_fitting_patch
 from hga_cli.networks.slots import shared_parameters
@@ -72,7 +73,7 @@ class ShaSpec(Backbone):
         ConfigError: patch or width do not fit.
     """
 
-    abilities: ClassVar[frozenset[Ability]] = frozenset({Ability.DEEPEST, Ability.DISENTANGLED})
+    abilities: ClassVar[frozenset[Ability]] = FACTS["shaspec"].abilities
 
     def __init__(
         self,

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hga_cli.core.combinations import Combination
-from hga_cli.networks.backbone import Ability, Backbone, Features, Prediction
+from hga_cli.core.errors import ConfigError
+from hga_cli.networks.backbone import Backbone, Features, Prediction
+from hga_cli.networks.facts import FACTS, Ability
 from hga_cli.networks.norm_relu import norm_relu
 
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -33,13 +35,24 @@ class EnsembleUNet(Backbone):
         classes: K, with background.
         dims: 2 or 3.
         width: channels of the first level.
+        patch: size of training patches, if known.
         own_norms: a set of norms per modality, which is the dynamic sharing of GMD; False: one set for all.
+
+    Raises:
+        ConfigError: the patch is so small that a group norm would have a single number.
     """
 
-    abilities: ClassVar[frozenset[Ability]] = frozenset({Ability.DEEPEST})
+    abilities: ClassVar[frozenset[Ability]] = FACTS["unet"].abilities
 
     def __init__(
-        self, modalities: Combination, classes: int, *, dims: int = 3, width: int = 16, own_norms: bool = True
+        self,
+        modalities: Combination,
+        classes: int,
+        *,
+        dims: int = 3,
+        width: int = 16,
+        patch: tuple[int, ...] | None = None,
+        own_norms: bool = True,
     ) -> None:
         super().__init__(modalities, classes, dims)
         self.own_norms = own_norms
@@ -55,6 +68,8 @@ class EnsembleUNet(Backbone):
             both = levels[index] + below
             below = levels[max(index - 1, 0)]
             self.up.append(DoubleConvolution(both, both // 2, below, owners, dims))
+        if patch is not None:
+            self._require_room(patch)
         self.head = CONVOLUTION[dims](below, classes, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Conv3d):
@@ -83,6 +98,17 @@ class EnsembleUNet(Backbone):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Conv3d) or (isinstance(module, nn.GroupNorm) and not self.own_norms):
                 yield from module.parameters()
+
+    def _require_room(self, patch: tuple[int, ...]) -> None:
+        """Check that more than one voxel is left wherever a group of a norm is one channel."""
+        levels = [*enumerate(self.down), *zip((3, 2, 1, 0), self.up, strict=True)]
+        edge = max((2 ** (level + 1) for level, block in levels if _norms_single_channels(block)), default=1)
+        if max(patch) < edge:
+            fitting = list(patch)
+            fitting[patch.index(max(patch))] = edge
+            message = f"a patch of {'x'.join(map(str, patch))} does not fit backbone 'unet' of this width: "
+            message += f"a norm would have a single number; one edge should be at least {edge}"
+            raise ConfigError(message, hint=f"set data.patch = {fitting}")
 
     def _run(self, stacked: Tensor, names: Combination) -> tuple[Tensor, Tensor, Tensor]:
         owners = names if self.own_norms else COMMON
@@ -138,6 +164,11 @@ def pointwise(convolution: nn.Conv2d | nn.Conv3d, value: Tensor) -> Tensor:
 
 def _group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(NORM_GROUPS, channels), channels)
+
+
+def _norms_single_channels(block: nn.Module) -> bool:
+    norms = [module for module in block.modules() if isinstance(module, nn.GroupNorm)]
+    return any(norm.num_groups == norm.num_channels for norm in norms)
 
 
 def _max_pool(value: Tensor, dims: int) -> Tensor:

@@ -21,6 +21,7 @@ from hga_cli.core.combinations import all_combinations
 
 COUNTS = (3, 4, 5, 6)
 PATCH = 48
+BACKBONES = ("unet", "mmformer", "rfnet", "m2ftrans")
 
 
 def measure(backbone, count, rounds):
@@ -57,7 +58,7 @@ def main():
         print(json.dumps(measure(options.backbone[0], options.count, options.rounds)))
         return
     rows = []
-    for backbone in options.backbone or ["unet", "mmformer"]:
+    for backbone in options.backbone or BACKBONES:
         for count in COUNTS:
             words = ["--backbone", backbone, "--count", str(count), "--rounds", str(options.rounds)]
             done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)

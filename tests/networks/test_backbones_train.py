@@ -4,6 +4,7 @@ import pytest
 import torch
 from test_every_backbone import TINY, patch
 
+from hga_cli.alignment.frequency import frequency_weights
 from hga_cli.core.catalog import BACKBONES
 from hga_cli.core.config import resolve
 from hga_cli.core.errors import ConfigError
@@ -40,7 +41,12 @@ def training(name, method="hga", **changes):
     config = resolve(flags=flags)
     return Training(
         Scheme(
-            config=config, modalities=MODALITIES, classes=3, device=torch.device("cpu"), iterations=len(COMBINATIONS)
+            config=config,
+            modalities=MODALITIES,
+            classes=3,
+            device=torch.device("cpu"),
+            iterations=len(COMBINATIONS),
+            omega=frequency_weights(COMBINATIONS),
         )
     )
 
@@ -59,7 +65,7 @@ def moved(made, before):
     return {key for key, value in made.model.named_parameters() if not torch.equal(before[key], value)}
 
 
-@pytest.mark.parametrize("method", ["hga", "joint"])
+@pytest.mark.parametrize("method", ["hga", "joint", "passion"])
 @pytest.mark.parametrize("name", sorted(BACKBONES.entries))
 def test_a_cycle_moves_what_it_saw(name, method):
     made = training(name, method)

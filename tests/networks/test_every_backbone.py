@@ -7,6 +7,7 @@ import torch
 
 from hga_cli.core.catalog import BACKBONES
 from hga_cli.core.errors import ConfigError
+from hga_cli.networks.facts import FACTS, Ability
 
 EDGE = {"dynunet": 16, "dynunet_early": 16, "shaspec": 16, "swinunetr": 32, "swinunetr_early": 32}
 """Backbone -> edge of a small patch, where the first edge is twice as long."""
@@ -22,31 +23,7 @@ TINY = {
     "unet": {"width": 4},
 }
 ANY_PATCH = {"unet"}
-SEPARATE = {"m2ftrans", "mmformer", "rfnet"}
-FACTORS = {
-    "dynunet": (2, 4, 8),
-    "dynunet_early": (2, 4, 8),
-    "m2ftrans": (1, 2, 4),
-    "mmformer": (2, 4),
-    "rfnet": (1, 2, 4),
-}
-"""Backbone -> how much coarser its deep predictions are, with the levels of TINY."""
-PUBLISHED = {
-    "dynunet": 102_416_128,
-    "dynunet_early": 25_608_064,
-    "m2ftrans": 13_194_788,
-    "mmformer": 35_599_184,
-    "rfnet": 2_381_792,
-    "shaspec": 123_329_284,
-    "swinunetr": 16_312_824,
-    "swinunetr_early": 62_191_990,
-    "unet": 3_245_252,
-}
-DIFFERENCES = {
-    "dynunet": (-13_824, "no bias before a norm, no second output layer at full resolution, in each of 4 networks"),
-    "dynunet_early": (-3_456, "no bias before a norm, no second output layer at full resolution"),
-    "swinunetr_early": (-4, "the output layer has no bias"),
-}
+SEPARATE = {name for name, facts in FACTS.items() if facts.separate}
 PROBLEMS = {"2D M=3 K=6": (2, 3, 6), "2D M=5 K=2": (2, 5, 2), "3D M=4 K=4": (3, 4, 4)}
 NAMES = ("flair", "t1ce", "t1", "t2", "dp")
 
@@ -121,17 +98,56 @@ def trained(model, images, combination):
 
 
 def test_the_tables_of_this_file_are_complete():
-    assert TINY.keys() == PUBLISHED.keys() == BACKBONES.entries.keys()
+    assert TINY.keys() == FACTS.keys() == BACKBONES.entries.keys()
 
 
 @every_backbone
 def test_number_of_parameters(name):
-    """As published; where not, the table says why."""
+    """As listed; where that is not the published number, the table says why."""
     reads_numbers_while_it_is_built = name.startswith("swinunetr")
     with nullcontext() if reads_numbers_while_it_is_built else torch.device("meta"):
         model = BACKBONES.load(name)(NAMES[:4], 4)
-    difference, _ = DIFFERENCES.get(name, (0, ""))
-    assert sum(parameter.numel() for parameter in model.parameters()) == PUBLISHED[name] + difference
+    facts = FACTS[name]
+    assert sum(parameter.numel() for parameter in model.parameters()) == facts.parameters
+    assert bool(facts.reason) == (facts.parameters != facts.published)
+
+
+@every_pair
+def test_fusion_is_where_the_list_says(name, problem):
+    """Early: nothing is computed before it. Late: the mean of logits."""
+    model = network(name, problem)
+    images = draw(model.modalities, patch(name, problem[0]))
+    features = model.encode(images)
+    alone = torch.stack([model.fuse(features, (modality,)).logits for modality in model.modalities])
+    fused = model.fuse(features, model.modalities).logits
+    is_early = all(features[modality] is images[modality] for modality in model.modalities)
+    is_late = torch.allclose(alone.mean(0), fused, rtol=1e-3, atol=1e-4)
+    assert (is_early, is_late) == (FACTS[name].fusion == "early", FACTS[name].fusion == "late")
+
+
+@every_pair
+def test_abilities_are_those_of_the_list(name, problem):
+    model = network(name, problem)
+    prediction = model.fuse(model.encode(draw(model.modalities, patch(name, problem[0]))), model.modalities)
+    assert problem[0] in FACTS[name].dims
+    assert model.abilities == FACTS[name].abilities
+    assert (prediction.deepest is not None) == (Ability.DEEPEST in model.abilities)
+    assert hasattr(prediction, "shared") == (Ability.DISENTANGLED in model.abilities)
+
+
+@every_backbone
+def test_patches_of_the_listed_multiple_fit(name):
+    """And of half of it do not; with the levels of the backbone itself."""
+    edge = FACTS[name].multiple
+    settings = {key: value for key, value in TINY[name].items() if key != "levels"}
+    kind = BACKBONES.load(name)
+    if name in ANY_PATCH:
+        assert edge == 1
+        return
+    kind(NAMES[:2], 2, dims=2, **settings, patch=(2 * edge, edge))
+    for wrong in ((2 * edge, edge // 2), (edge, edge)):
+        with pytest.raises(ConfigError, match="does not fit"):
+            kind(NAMES[:2], 2, dims=2, **settings, patch=wrong)
 
 
 @every_pair
@@ -232,7 +248,9 @@ def test_deep_predictions_while_training(name, problem):
         *model.fuse_alone(features, model.modalities[:2]).values(),
     ):
         assert prediction.logits.shape == (2, classes, *space)
-        wanted = [(2, classes, *(edge // factor for edge in space)) for factor in FACTORS.get(name, ())]
+        deepest = 2 ** (TINY[name]["levels"] - 1) if "levels" in TINY[name] else max(space)
+        factors = [factor for factor in FACTS[name].deep if factor <= deepest]
+        wanted = [(2, classes, *(edge // factor for edge in space)) for factor in factors]
         assert [one.shape for one in prediction.deep] == wanted
 
 
