@@ -27,7 +27,7 @@ check: setup  ## formatting, lint, types, layers
 	$(BIN)/lint-imports
 
 test: check  ## set up, check and run all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 bench: setup  ## measure speed, size and memory against the usual way (by hand; about half an hour)
 	$(BIN)/python tests/bench/bench_data.py

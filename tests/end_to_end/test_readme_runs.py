@@ -15,13 +15,27 @@ ENDINGS = {"flair": "t2f", "t1ce": "t1c", "t1": "t1n", "t2": "t2w"}
 
 def commands():
     """The commands in fenced blocks, comments cut."""
-    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [
         shlex.split(line, comments=True)[1:]
-        for block in blocks
+        for language, block in blocks
+        if not language
         for line in block.splitlines()
         if line.startswith("hga ")
     ]
+
+
+SWEEP = """
+dataset = "brats"
+methods = ["joint", "moddrop"]
+tables = ["unequal"]
+seeds = [1, 2]
+[settings]
+data = { split = "default", spacing = [4, 4, 4], patch = [16, 16, 16], batch = 1, workers = 0 }
+network.width = 4
+optim = { epochs = 1, iterations = 2 }
+"""
 
 
 def lay_out(folder, sample_data):
@@ -30,6 +44,7 @@ def lay_out(folder, sample_data):
         shutil.copytree(sample_data, folder / "raw" / name, ignore=shutil.ignore_patterns("*.py", "*.md"))
     description = (ROOT / "hga_cli" / "data" / "raw" / "descriptions" / "brats.toml").read_text(encoding="utf-8")
     (folder / "mine.toml").write_text(description.replace('name = "brats"', 'name = "mine"'), encoding="utf-8")
+    (folder / "sweep.toml").write_text(SWEEP, encoding="utf-8")
     shutil.copytree(sample_data / CASE, folder / "new" / "patient_17")
     files = [sample_data / CASE / f"{CASE}-{ending}.nii.gz" for ending in ENDINGS.values()]
     shutil.copy(files[0], folder / "new" / "x_flair.nii.gz")
@@ -40,9 +55,10 @@ def lay_out(folder, sample_data):
 
 def shrunk(words):
     """Return a command with a tiny training, on the CPU; everything else is as written."""
+    if words[0] in ("train", "sweep"):
+        words = [{"--gpu": "--device", "0": "cpu"}.get(word, word) for word in words]
     if words[0] != "train":
         return words
-    words = [{"--gpu": "--device", "0": "cpu"}.get(word, word) for word in words]
     small = ["network.width=4", "data.spacing=[4,4,4]", "data.patch=[16,16,16]", "data.workers=0", "data.batch=1"]
     return [*words, "--epochs", "1", "--iterations", "2", *(part for value in small for part in ("--set", value))]
 

@@ -85,7 +85,7 @@ def test_a_killed_rank_is_missed(words):
     began = time.monotonic()
     (code, _, text), (killed, *_) = together("kill", *words, "--run", "kill")
     assert (code, killed) == (5, -9)
-    assert errors([(code, "", text)])[0].startswith("error: another process of this training has ended")
+    assert errors([(code, "", text)])[0].startswith("error: another process of this command has ended")
     assert "goes on with --resume" in text
     assert time.monotonic() - began < 90  # and not LONGEST_WAIT
 
