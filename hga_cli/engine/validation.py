@@ -1,7 +1,6 @@
 """How good a network is on the validation cases, for each combination, while it is trained."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +10,14 @@ import numpy as np
 from hga_cli.core.combinations import Combination, combination_name
 from hga_cli.data.store import Store
 from hga_cli.engine.contest import Contest
+from hga_cli.engine.expectation import paired
 from hga_cli.engine.inference import TrainedModel
 from hga_cli.engine.ranks import Ranks
 from hga_cli.engine.scoring import predict_stored
 from hga_cli.metrics.overlap import dice
 
-Scores = dict[tuple[Combination, str], list[float]]
-"""(combination, region) -> Dice of each case in which it counts."""
+Scores = dict[str, dict[str, dict[str, float]]]
+"""Name of a combination -> region -> case -> Dice, of each case in which it counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,26 +55,28 @@ def validate(what: Examination, ranks: Ranks, stop: Callable[[], bool]) -> dict[
         stop: asked before each case; True ends the validation without a result.
 
     Returns:
-        ``{"mean": ..., "combinations": {"flair+t2": {"WT": ...}}}`` with None where nothing counts, or None if stopped.
+        ``{"mean": ..., "combinations": {"flair+t2": {"WT": ...}}, "pairs": ...}`` with None where nothing counts, and
+        what a further modality gains on the same cases; or None if stopped.
     """
     parts = ranks.gather(_dice_of(what, what.cases[ranks.rank :: ranks.count], stop))
     if None in parts:
         return None
-    found: Scores = defaultdict(list)
-    for part in parts:
-        for key, values in part.items():
-            found[key] += values
-    regions = what.store.description.scored_regions()
-    table = {
-        combination_name(combination): {region.name: _mean(found[combination, region.name]) for region in regions}
-        for combination in what.combinations
+    names = [combination_name(combination) for combination in what.combinations]
+    regions = [region.name for region in what.store.description.scored_regions()]
+    found = {
+        name: {
+            region: {case: dice for part in parts for case, dice in part.get(name, {}).get(region, {}).items()}
+            for region in regions
+        }
+        for name in names
     }
+    table = {name: {region: _mean([*of_cases.values()]) for region, of_cases in found[name].items()} for name in names}
     means = [value for row in table.values() for value in row.values() if value is not None]
-    return {"mean": _mean(means), "combinations": table}
+    return {"mean": _mean(means), "combinations": table, "pairs": paired(found, what.store.modalities)}
 
 
 def _dice_of(what: Examination, cases: Sequence[str], stop: Callable[[], bool]) -> Scores | None:
-    found: Scores = defaultdict(list)
+    found: Scores = {}
     regions = what.store.description.scored_regions()
     for case in cases:
         if stop():
@@ -85,7 +87,8 @@ def _dice_of(what: Examination, cases: Sequence[str], stop: Callable[[], bool]) 
             for region in regions:
                 score = dice(region.prediction_mask(predicted), region.mask(reference))
                 if not math.isnan(score):
-                    found[combination, region.name].append(score)
+                    of_combination = found.setdefault(combination_name(combination), {})
+                    of_combination.setdefault(region.name, {})[case] = score
     return found
 
 

@@ -43,7 +43,6 @@ def what_to_expect(facts: RunFacts) -> Markup:
     found = expectation_of(facts)
     if found is None:
         return element("p", "How good this model is was never measured: it was not validated and not evaluated.")
-    modalities = modalities_of(facts)
     regions = list(dict.fromkeys(region for row in found.dice.values() for region in row))
     rows = []
     for name in found.dice:
@@ -51,17 +50,18 @@ def what_to_expect(facts: RunFacts) -> Markup:
         dice = found.of(combination)
         if dice:
             told = [percent(dice.get(region)) for region in regions]
-            rows.append([name, *told, _addition(found.best_addition(combination, modalities))])
+            rows.append([name, *told, found.source(name), _addition(found.best_addition(combination))])
     lead = f"A new patient with these modalities can expect about this Dice (mean in {found.measured_on})."
-    columns = ["combination", *regions, "what would help most"]
+    columns = ["combination", *regions, "measured in", "what would help most"]
     return element("div", element("p", lead), plain_table("Dice in %", columns, rows))
 
 
 def expectation_of(facts: RunFacts) -> Expectation | None:
-    """Return what was measured: in the evaluation, else in the latest validation; None: never."""
-    if facts.metrics is not None:
-        return Expectation.from_metrics(facts.metrics)
-    return Expectation.from_contest({"latest": facts.validations[-1]["validation"]}) if facts.validations else None
+    """Return what was measured of each combination: in the evaluation, else in the latest validation; None: never."""
+    latest = facts.validations[-1]["validation"] if facts.validations else None
+    validated = Expectation.from_contest({"latest": latest})
+    evaluated = Expectation.from_metrics(facts.metrics) if facts.metrics is not None else None
+    return evaluated.over(validated) if evaluated else validated
 
 
 def modalities_of(facts: RunFacts) -> tuple[str, ...]:
@@ -108,4 +108,4 @@ def _addition(addition: Addition | None) -> str:
     if addition is None:
         return "-"
     ends = f"{100 * addition.before:.0f} to {100 * addition.after:.0f}"
-    return f"{addition.modality}: {addition.region} {ends}"
+    return f"{addition.modality}: {addition.region} {ends} (n={addition.n}, the same cases)"

@@ -47,6 +47,8 @@ def checkpoint_of(run: RunFolder, which: str) -> Path:
 def load_from(source: RunFolder | Path, which: str, device: torch.device) -> TrainedModel:
     """Load a model file, or the checkpoint ``which`` of a run with what its evaluation measured.
 
+    What the evaluation did not measure is what validation did; one of training cases says nothing.
+
     Raises:
         ConfigError: absent or damaged.
         DataError: ``metrics.json`` of the run is damaged.
@@ -56,7 +58,8 @@ def load_from(source: RunFolder | Path, which: str, device: torch.device) -> Tra
     model = replace(load_model(checkpoint_of(source, which), device), name=source.name)
     measured = _measured(source)
     is_ours = measured is not None and measured.get("origin", {}).get("model", {}).get("digest") == model.digest
-    return replace(model, expected=Expectation.from_metrics(measured)) if measured and is_ours else model
+    evaluated = Expectation.from_metrics(measured) if measured and is_ours else None
+    return replace(model, expected=evaluated.over(model.expected)) if evaluated else model
 
 
 def _measured(run: RunFolder) -> dict[str, Any] | None:

@@ -102,12 +102,31 @@ def test_scores_are_those_of_a_perfect_and_of_an_empty_prediction(store, monkeyp
         lambda model, store, case, combinations, overlap: {first: truth[case], second: empty[case]},
     )
     result = validation.validate(what, Ranks(), stop=lambda: False)
-    assert result == {"mean": 0.5, "combinations": {"flair": {"whole": 1.0}, "t1ce": {"whole": 0.0}}}
+    assert result == {"mean": 0.5, "combinations": {"flair": {"whole": 1.0}, "t1ce": {"whole": 0.0}}, "pairs": {}}
     monkeypatch.setattr(type(store), "reference", lambda self, case: empty[case])
     result = validation.validate(what, Ranks(), stop=lambda: False)
     assert result["combinations"]["t1ce"] == {"whole": None}
     assert result["combinations"]["flair"] == {"whole": 0.0}
     assert plan.config.validation.every == 2
+
+
+def test_what_a_further_modality_gains_on_the_same_cases(store, monkeypatch, tmp_path):
+    planned(store, config())
+    cases, all_of_them = ["case-0", "case-1"], all_combinations(store.modalities)
+    what = validation.Examination(
+        model=None, store=store, cases=cases, combinations=all_of_them, overlap=0, every=1, patience=None
+    )
+    truth = {case: store.reference(case) for case in cases}
+
+    def predicted(model, store, case, combinations, overlap):
+        """Case 1 lacks t1ce; case 0 is found only with it."""
+        alone = truth[case] if case == "case-1" else np.zeros_like(truth[case])
+        return {("flair",): alone} | ({("flair", "t1ce"): truth[case]} if case == "case-0" else {})
+
+    monkeypatch.setattr(validation, "predict_stored", predicted)
+    result = validation.validate(what, Ranks(), stop=lambda: False)
+    assert result["combinations"]["flair"] == {"whole": 0.5}
+    assert result["pairs"] == {"flair": {"t1ce": {"whole": {"before": 0.0, "after": 1.0, "n": 1}}}}
 
 
 @pytest.mark.parametrize("bad", [math.nan, None, -math.inf])
