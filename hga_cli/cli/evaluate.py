@@ -204,7 +204,7 @@ def _score_folders(
         predictions,
         references,
         load_description(dataset) if dataset else None,
-        convention(settings.convention),
+        convention(settings.convention, settings.hd95),
         settings=settings,
         progress=terminal,
     )
@@ -254,7 +254,7 @@ def _evaluate(
     from hga_cli.engine.inference import load_model
     from hga_cli.metrics.conventions import convention
     from hga_cli.workflows import evaluate as story
-    from hga_cli.workflows.kept_scores import forget
+    from hga_cli.workflows.kept_scores import FOLDER, forget
     from hga_cli.workflows.leakage import require_new
     from hga_cli.workflows.models import checkpoint_of
     from hga_cli.workflows.stores import store_of
@@ -267,12 +267,13 @@ def _evaluate(
     model = load_model(checkpoint, place.device)
     store = store_of(question.dataset, data_dir, run)
     cases = story.part_of_split(store, question.split, model.config.data.split)
-    chosen, rule = parse_combinations(question.combinations, model.modalities), convention(settings.convention)
+    chosen = parse_combinations(question.combinations, model.modalities)
+    rule = convention(settings.convention, settings.hd95)
     if question.split.rpartition("/")[2] != "train":
         require_new(cases, model, store, run=run, checkpoint=checkpoint, progress=progress)
     progress.say(f"run {run.name}, {len(cases)} cases of '{question.split}', on {model.device}")
     target = output or question.folder(run)
-    keep_in = target / "scores"
+    keep_in = target / FOLDER
     if part or ranks.count > 1:
         how = story.scoring(chosen, rule, settings)
         missing = story.evaluate_shard(

@@ -54,7 +54,7 @@ def comparison_parts(document: Document, path: Path) -> list[RenderableType]:
         f"difference: {document['first']} - {document['second']}",
         made,
         "p: Wilcoxon's signed-rank test over cases, not corrected for their number; effect: rank-biserial, -1 to 1",
-        f"Convention '{rules['name']}': {rules['empty']}",
+        f"Convention '{rules['name']}': {rules['empty']} HD95: {rules['hd95']}",
         *([f"not in both for some combination, so left out there: {', '.join(left_out)}"] if left_out else []),
         f"written: {path}",
     ]

@@ -163,5 +163,5 @@ def _expected(result: "Result") -> str:
         return text
     return (
         f"{text}; adding {adding['modality']}: {adding['region']} Dice {adding['before']:.2f} -> "
-        f"{adding['after']:.2f} in {where}"
+        f"{adding['after']:.2f} (n={adding['n']}, the same cases in {where})"
     )

@@ -24,7 +24,6 @@ from hga_cli.core.quantities import (
 )
 
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
 PlainName = Annotated[str, Field(pattern=r"^[^\W_][\w.+-]*$", max_length=100)]
 
 
@@ -297,6 +296,8 @@ class Evaluation:
 
     convention: str = "hga"
     """What empty structures score: hga, brats, diagonal, exclude."""
+    hd95: Literal["pooled", "maximum"] = "pooled"
+    """Percentile of the distances of both directions together (published), or the larger of those of each (MONAI)."""
     overlap: Rate = 0.5
     """Overlap of neighbouring windows."""
     checkpoint: Literal["best", "last"] = "last"

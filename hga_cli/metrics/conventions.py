@@ -1,11 +1,12 @@
 """Conventions: what a structure scores that is empty in the prediction, in the reference, or in both.
 
 Published tables differ by this more than by the method, so each result names its convention. All of them give Dice 0
-when exactly one side is empty, and all of them use the pooled HD95, so that they can be compared with each other.
+when exactly one side is empty. All of them use the pooled HD95 unless the other definition is asked for, which they
+name then.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from hga_cli.core.errors import ConfigError, suggestion
@@ -70,8 +71,8 @@ CONVENTIONS: Mapping[str, Convention] = {
 }
 
 
-def convention(name: str) -> Convention:
-    """The convention of that name.
+def convention(name: str, definition: Definition = "pooled") -> Convention:
+    """The convention of that name, with this definition of HD95 (see `surface.hd95`).
 
     Raises:
         ConfigError: there is none; the hint suggests the nearest name.
@@ -79,4 +80,4 @@ def convention(name: str) -> Convention:
     if name not in CONVENTIONS:
         message = f"no scoring convention called '{name}'"
         raise ConfigError(message, hint=suggestion(name, CONVENTIONS))
-    return CONVENTIONS[name]
+    return replace(CONVENTIONS[name], definition=definition)

@@ -108,9 +108,8 @@ def _require_same_rules(first: Mapping[str, Any], second: Mapping[str, Any]) -> 
     if different:
         found = "; ".join(f"{key}: {rules[key]} and {others.get(key)}" for key in different)
         message = f"the two evaluations were scored by different rules ({found})"
-        raise DataError(
-            message, hint="evaluate both with the same --convention, regions and --set evaluation.tolerance"
-        )
+        hint = "evaluate both with the same --convention, regions, --set evaluation.hd95 and evaluation.tolerance"
+        raise DataError(message, hint=hint)
 
 
 def _require_same_cases(ours: Set[Key], theirs: Set[Key]) -> None:

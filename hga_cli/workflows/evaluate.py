@@ -28,7 +28,7 @@ from hga_cli.metrics.conventions import Convention
 from hga_cli.workflows.kept_scores import KeptScores
 from hga_cli.workflows.leakage import split_digest
 from hga_cli.workflows.metrics_document import Examined, metrics_document
-from hga_cli.workflows.metrics_latex import as_latex
+from hga_cli.workflows.metrics_latex import as_latex, is_ours
 
 SAME_NUMBERS = ("workers", "latex", "unpaired")
 """Settings that change no number of an evaluation of a model."""
@@ -176,6 +176,8 @@ def metrics_folder(
 def write_metrics(folder: Path, document: dict[str, Any], *, latex: bool = False) -> tuple[Path, ...]:
     """Write ``metrics.json``, ``metrics.csv`` (one line per case, combination and region) and perhaps ``metrics.tex``.
 
+    A ``metrics.tex`` of an earlier evaluation is written anew too, so that the files never contradict each other.
+
     Returns:
         The paths, in this order.
     """
@@ -183,9 +185,10 @@ def write_metrics(folder: Path, document: dict[str, Any], *, latex: bool = False
     write_json(as_json, document)
     frame = pandas.DataFrame(document["cases"]).rename(columns=UNITS)
     frame["convention"] = document["conventions"]["name"]
+    frame["hd95_definition"] = document["conventions"]["hd95"].partition(",")[0]
     with replacing(as_csv) as temporary:
         frame.to_csv(temporary, index=False)
-    if not latex:
+    if not (latex or is_ours(as_tex)):
         return as_json, as_csv
     write_text(as_tex, as_latex(document))
     return as_json, as_csv, as_tex

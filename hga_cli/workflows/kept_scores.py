@@ -1,8 +1,9 @@
 """Scores of finished cases, one small file each: an interrupted evaluation continues, and shards come together."""
 
 import json
-import shutil
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from hga_cli.engine.scoring import Row, Scoring
 from hga_cli.metrics.calibration import Reliability
 from hga_cli.metrics.score import RegionScore
 
+FOLDER = ".hga-scores"
+"""Where they are kept, beside the results to be: a name that nobody else gives a folder."""
 ALGORITHM = 1
 """Counts up when the same model and settings give other scores, so that old ones are not used."""
 MAY_LACK = ("dice", "hd95")
@@ -61,8 +64,13 @@ class KeptScores:
 
 
 def forget(folder: Path) -> None:
-    """Remove all kept scores below ``folder``: the evaluation is finished and its files are written."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove all kept scores below ``folder``, and nothing else: the evaluation is finished, its files are written."""
+    ours = [path for path in folder.glob("*") if re.fullmatch("[0-9a-f]{32}", path.name)]
+    for path in (one for kept in ours for one in kept.glob("*.json")):
+        path.unlink(missing_ok=True)
+    for empty in (*ours, folder):
+        with suppress(OSError):  # absent, or holds what is not ours
+            empty.rmdir()
 
 
 def _as_tree(row: Row) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The table of an evaluation for a paper."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 SPECIAL = {
@@ -9,6 +10,17 @@ SPECIAL = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
 }
+OPENING = "\\begin{table}\n\\caption{Dice in \\%, HD95 ("
+"""Every table begins so."""
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is there that ``as_latex`` made."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(len(OPENING)) == OPENING
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def as_latex(document: Mapping[str, Any]) -> str:
@@ -32,11 +44,10 @@ def as_latex(document: Mapping[str, Any]) -> str:
     ]
     rules = document["conventions"]
     titles = ["combination", *regions, *(f"{region} (mm)" for region in regions)]
-    caption = f"Dice in %, HD95 ({rules['hd95']}). Convention '{rules['name']}': {rules['empty']} {erasing(rules)}"
+    caption = f"{rules['hd95']}). Convention '{rules['name']}': {rules['empty']} {erasing(rules)}"
     return "\n".join(
         [
-            r"\begin{table}",
-            rf"\caption{{{_escaped(caption)}}}",
+            f"{OPENING}{_escaped(caption)}}}",
             rf"\begin{{tabular}}{{l{'r' * (2 * len(regions))}}}",
             r"\toprule",
             _line(titles),

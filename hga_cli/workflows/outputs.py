@@ -58,6 +58,13 @@ class Outputs:
             path.unlink(missing_ok=True)
 
 
+def other_outputs(folder: Path) -> dict[str, str]:
+    """Return name -> what it is (``entropy``) of all that records in a folder name beside their label maps."""
+    records = [record for path in folder.glob("*.json") if (record := read_record(path))]
+    named = [(what, name) for record in records for what, name in record["outputs"].items()]
+    return {name: what for what, name in named if what != "labels"}
+
+
 def require_own_places(cases: Sequence[RawCase], places: Sequence[Outputs]) -> None:
     """Refuse outputs that would overwrite a scan, or each other.
 
@@ -80,7 +87,7 @@ def require_own_places(cases: Sequence[RawCase], places: Sequence[Outputs]) -> N
 def finished_before(
     model: TrainedModel, cases: Sequence[RawCase], places: Sequence[Outputs], how: How
 ) -> dict[str, Result]:
-    """Return the cases that were predicted before from the same model, scans and settings.
+    """Return the cases that were predicted before from the same model, scans and settings, with all outputs there.
 
     Raises:
         ProblemsError: something else is in the way; says of each file why.
@@ -101,7 +108,7 @@ def finished_before(
         if reasons:
             text = f"is there already, and {'; '.join(reasons)}"
             problems.append(Problem(case=raw.case, file=str((foreign or [files.labels])[0]), problem=text))
-        elif record is not None:
+        elif record is not None and all((files.folder / name).exists() for name in record["outputs"].values()):
             finished[raw.case] = Result.from_record(record, files.folder, made_from)
     if problems:
         message = f"{len(problems)} cases would replace files that were not made from the same; nothing was predicted"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hga_cli import __version__
-from hga_cli.core.combinations import Combination
+from hga_cli.core.combinations import Combination, combination_name
 from hga_cli.core.errors import Problem, ProblemsError
 from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.data.ranges import Looks, differences_from, foreground_share
@@ -51,7 +51,8 @@ def predict(
 ) -> list[Result]:
     """Predict cases and write a label map each, on the grid of its first image, with a record of how it was made.
 
-    A case is skipped, which is said, where its record tells of the same model, scans and settings.
+    A case is skipped, which is said, where its record tells of the same model, scans and settings; if the model was
+    evaluated since, the record says so afterwards.
 
     Args:
         model: what predicts.
@@ -74,7 +75,7 @@ def predict(
     of_shard = slice(shard[0] - 1, None, shard[1])
     cases, places = cases[of_shard], places[of_shard]
     asks = ranks.is_first and not overwrite
-    finished: dict[str, Result] = ranks.from_first(finished_before(model, cases, places, how) if asks else {})
+    finished: dict[str, Result] = ranks.from_first(_finished(model, cases, places, how) if asks else {})
     missing = [pair for pair in zip(cases, places, strict=True) if pair[0].case not in finished]
     mine = missing[ranks.rank :: ranks.count]
     results, problems = dict(finished), list[Problem]()
@@ -87,6 +88,20 @@ def predict(
                 problems += error.problems
             progress.advance(raw.case)
     return _put_together([raw.case for raw in cases], ranks.gather((results, problems)))
+
+
+def _finished(model: TrainedModel, cases: Sequence[RawCase], places: Sequence[Outputs], how: How) -> dict[str, Result]:
+    """Return the cases that were predicted before, with what is expected of the model now; so do their records."""
+    found = finished_before(model, cases, places, how)
+    for files in places:
+        earlier = found.get(files.case)
+        if earlier is None:
+            continue
+        now = expected_of(model, tuple(earlier.modalities))
+        if now != earlier.expected:
+            found[files.case] = replace(earlier, expected=now)
+            found[files.case].write_record(files.record)
+    return found
 
 
 def _put_together(cases: Sequence[str], parts: Sequence[tuple[dict[str, Result], list[Problem]]]) -> list[Result]:
@@ -112,9 +127,10 @@ def _predict_one(model: TrainedModel, raw: RawCase, files: Outputs, how: How) ->
     if how.what.uncertainty:
         alone = [(name,) for name in combination]
         each = each_combination(model, images, backgrounds, alone, **windows)
+        shape = case.trail.box_shape
         extras |= {
-            "entropy": _on_file(entropy(probabilities)[None], case)[..., 0],
-            "disagreement": _on_file(disagreement(found for _, found in each)[None], case)[..., 0],
+            "entropy": _on_file(entropy(probabilities, shape)[None], case)[..., 0],
+            "disagreement": _on_file(disagreement((found for _, found in each), shape)[None], case)[..., 0],
         }
     predicted = case.trail.uncrop(case.trail.labels_in_box(probabilities))
     classes = case.trail.to_file(predicted)
@@ -179,12 +195,13 @@ def expected_of(model: TrainedModel, combination: Combination) -> dict[str, Any]
     dice = model.expected and model.expected.of(combination)
     if not model.expected or not dice:
         return None
-    addition = model.expected.best_addition(combination, model.modalities)
-    return {"measured_on": model.expected.measured_on, "dice": dice, "adding": addition and asdict(addition)}
+    addition = model.expected.best_addition(combination)
+    source = model.expected.source(combination_name(combination))
+    return {"measured_on": source, "dice": dice, "adding": addition and asdict(addition)}
 
 
 def _on_file(channels: NDArray[np.float32], case: PreparedCase) -> NDArray[np.float32]:
-    """Bring (C, *grid) values to the grid of the file, (*shape, C); 0 outside of the crop box."""
+    """Bring (C, D, H, W) values that cover the crop box to the grid of the file, (*shape, C); 0 outside of the box."""
     trail = case.trail
     inside = resample_channels(channels, trail.box_shape)
     return np.stack([trail.to_file(trail.uncrop(one)) for one in inside], -1)

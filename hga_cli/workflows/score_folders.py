@@ -23,6 +23,7 @@ from hga_cli.metrics.conventions import Convention
 from hga_cli.metrics.regions import Region
 from hga_cli.metrics.score import RegionScore, score_case
 from hga_cli.workflows.metrics_document import Examined, metrics_document
+from hga_cli.workflows.outputs import other_outputs
 
 Pair = tuple[Path, Path]
 """Prediction and reference."""
@@ -63,7 +64,7 @@ def score_folders(
     if CALIBRATION in settings.extras:
         message = "masks have no probabilities, so their calibration cannot be scored"
         raise DataError(message, hint="leave out 'calibration' in evaluation.extras")
-    pairs, unpaired = _paired(predictions, references, description, skip=settings.unpaired == "skip")
+    pairs, unpaired = _paired(predictions, references, description, progress, skip=settings.unpaired == "skip")
     if unpaired:
         progress.warn(f"left out for want of a partner: {', '.join(one.case for one in unpaired)}")
     regions = description.scored_regions() if description else _regions_of_values(pairs, progress)
@@ -81,10 +82,10 @@ def score_folders(
 
 
 def _paired(
-    predictions: Path, references: Path, description: Description | None, *, skip: bool
+    predictions: Path, references: Path, description: Description | None, progress: Progress, *, skip: bool
 ) -> tuple[dict[str, Pair], list[Problem]]:
     """Return case -> pair, and the masks without partner."""
-    ours, theirs = _masks(predictions, description), _masks(references, description)
+    ours, theirs = _masks(predictions, description, progress), _masks(references, description, progress)
     alone = [
         *(
             Problem(case=case, file=str(ours[case]), problem="no reference of this case")
@@ -104,13 +105,18 @@ def _paired(
     return pairs, alone
 
 
-def _masks(folder: Path, description: Description | None) -> dict[str, Path]:
-    """Return case -> file."""
+def _masks(folder: Path, description: Description | None, progress: Progress) -> dict[str, Path]:
+    """Return case -> file; maps that ``hga predict`` wrote beside its masks are passed over."""
     if not folder.is_dir():
         message = f"no folder '{folder}'"
         raise DataError(message, hint="name a folder of label maps (.nii.gz)")
+    others = other_outputs(folder)
+    volumes = sorted(path for path in folder.iterdir() if path.is_file() and is_volume(path))
+    passed = sorted({others[path.name] for path in volumes if path.name in others})
+    if passed:
+        progress.say(f"passed over in '{folder}', as 'hga predict' wrote it beside its label maps: {', '.join(passed)}")
     found: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(path for path in folder.iterdir() if path.is_file() and is_volume(path)):
+    for path in (path for path in volumes if path.name not in others):
         found[_case(path, description)].append(path)
     if not found:
         message = f"'{folder}' holds no label map (.nii.gz or .nii)"
@@ -137,14 +143,29 @@ def _case(path: Path, description: Description | None) -> str:
 
 
 def _regions_of_values(pairs: Mapping[str, Pair], progress: Progress) -> list[Region]:
-    """Return one region for each value that occurs anywhere but 0."""
-    values: set[int] = set()
-    for pair in pairs.values():
-        for path in pair:
-            values |= {int(value) for value in np.unique(integers(read_volume(path)))} - {0}
-    if not values or min(values) < 0 or len(values) > MANY_VALUES:
-        message = f"{len(values)} different values besides 0, expected 1 to {MANY_VALUES}, all above 0: no label maps?"
-        raise DataError(message, hint="name the data set, which says the labels: --dataset brats")
+    """Return one region for each value that occurs anywhere but 0; value 1 where all masks are empty.
+
+    Raises:
+        DataError: masks cannot be read, or all of them together hold too many values.
+        ProblemsError: values below 0, or too many in one file.
+    """
+    hint = "name the data set, which says the labels: --dataset brats"
+    values, problems = set[int](), list[Problem]()
+    for case, path in ((case, path) for case, pair in pairs.items() for path in pair):
+        here = {int(value) for value in np.unique(integers(read_volume(path)))} - {0}
+        values |= here
+        if here and (min(here) < 0 or len(here) > MANY_VALUES):
+            text = f"holds {len(here)} different values besides 0, from {min(here)} to {max(here)}"
+            problems.append(Problem(case=case, file=str(path), problem=text))
+    if problems:
+        message = f"{len(problems)} files are no label maps: expected 1 to {MANY_VALUES} values above 0"
+        raise ProblemsError(message, problems, hint=hint)
+    if len(values) > MANY_VALUES:
+        message = f"the masks together hold {len(values)} different values besides 0, expected up to {MANY_VALUES}"
+        raise DataError(message, hint=hint)
+    if not values:
+        progress.warn("all masks are empty, and no --dataset says what they could hold: value 1 is scored")
+        return [Region(name="1", classes=(1,))]
     progress.say(f"no --dataset: each value is a region of its own: {', '.join(map(str, sorted(values)))}")
     return [Region(name=str(value), classes=(value,)) for value in sorted(values)]
 
@@ -160,18 +181,22 @@ def _rows(
     """Score all pairs in threads; problems of files are collected."""
 
     def score(item: tuple[str, Pair]) -> list[RegionScore] | Problem:
-        case, (prediction, reference) = item
-        try:
-            ours, theirs = read_volume(prediction), read_volume(reference)
-            _require_one_grid(ours, theirs)
-            predicted, expected = (_canonical_classes(volume, description) for volume in (ours, theirs))
-        except DataError as error:
-            return Problem(case=case, file=str(prediction), problem=error.message)
+        case, pair = item
+        volumes, classes = list[Volume](), list[NDArray[np.integer[Any]]]()
+        for path in pair:
+            try:
+                volumes.append(read_volume(path))
+                classes.append(_canonical_classes(volumes[-1], description))
+            except DataError as error:
+                return Problem(case=case, file=str(path), problem=error.message)
+        elsewhere, (predicted, expected) = _other_grid(*volumes), classes
+        if elsewhere:
+            return Problem(case=case, file=str(pair[0]), problem=elsewhere)
         return score_case(
             predicted,
             expected,
             regions,
-            spacing=canonical_spacing(theirs.affine),
+            spacing=canonical_spacing(volumes[1].affine),
             definition=convention.definition,
             extras=settings.extras,
             tolerance=settings.tolerance,
@@ -191,19 +216,20 @@ def _rows(
     return rows
 
 
-def _require_one_grid(prediction: Volume, reference: Volume) -> None:
+def _other_grid(prediction: Volume, reference: Volume) -> str | None:
+    """Return in words how the two lie otherwise; None: on one grid."""
     grids = [
         (to_canonical(volume.data, volume.affine).shape, canonical_affine(volume.affine, volume.data.shape))
         for volume in (prediction, reference)
     ]
     (shape, affine), (shape_0, affine_0) = grids
     far = distance_mm(affine, affine_0, shape, shape_0)
-    if shape != shape_0 or far > GRID_TOLERANCE * min(canonical_spacing(reference.affine)):
-        message = (
-            f"the prediction is {times(shape)} but '{reference.path}' is {times(shape_0)} (canonical order); "
-            f"it reaches up to {far:.3g} mm away"
-        )
-        raise DataError(message)
+    if shape == shape_0 and far <= GRID_TOLERANCE * min(canonical_spacing(reference.affine)):
+        return None
+    return (
+        f"the prediction is {times(shape)} but '{reference.path}' is {times(shape_0)} (canonical order); "
+        f"it reaches up to {far:.3g} mm away"
+    )
 
 
 def _canonical_classes(volume: Volume, description: Description | None) -> NDArray[np.integer[Any]]:

@@ -64,6 +64,16 @@ class TestInterrupted:
         assert outcome.document == whole
         assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == ["metrics.csv", "metrics.json"]
 
+    def test_nothing_else_is_removed(self, hga, road, tmp_path):
+        """A folder of that name may be the user's, and even one beside the kept scores is not ours."""
+        theirs = [tmp_path / "scores" / "metrics.json", tmp_path / ".hga-scores" / "mine" / "notes.json"]
+        for path in theirs:
+            path.parent.mkdir(parents=True)
+            path.write_text("mine")
+        hga(*on_cpu(road.runs_dir, "--combinations", "flair", "-o", tmp_path))
+        assert [path.read_text() for path in theirs] == ["mine", "mine"]
+        assert [path.name for path in (tmp_path / ".hga-scores").iterdir()] == ["mine"]
+
     @pytest.mark.parametrize("change", [("--combinations", "flair"), ("--set", "evaluation.overlap=0.25")])
     def test_other_settings_start_anew(self, hga, road, tmp_path, counted, change):
         counted.end_at = Store(road.store).split("default").train[5]
@@ -169,6 +179,7 @@ class TestOwnFolders:
         [
             (["--convention", "brats"], "test-all-convention-brats"),
             (["--set", "evaluation.overlap=0.25"], "test-all-overlap-0.25"),
+            (["--set", "evaluation.hd95=maximum"], "test-all-hd95-maximum"),
             (["--set", "evaluation.extras=['lesions','volume_error']"], "test-all-extras-lesions+volume_error"),
         ],
     )

@@ -93,6 +93,52 @@ def test_latex(hga, masks, tmp_path):
     ]
 
 
+def test_both_definitions_of_hd95(hga, tmp_path, volume):
+    """The larger of the two directions (MONAI) is another number, and every file says which one it shows."""
+    for name, length in (("found", 12), ("truth", 3)):
+        bar = np.zeros((16, 4, 4), np.uint8)
+        bar[1 : 1 + length, 2, 2] = 1
+        volume(tmp_path / name / "a.nii.gz", bar, np.eye(4))
+    both, definition = (tmp_path / "found", tmp_path / "truth"), "evaluation.hd95=maximum"
+    pooled = hga(*folders(both, "-o", tmp_path / "pooled", "--json")).document
+    larger = hga(*folders(both, "-o", tmp_path / "larger", "--set", definition, "--set", "evaluation.latex=true"))
+    there = [*[0] * 3, *range(1, 10)]  # mm from each voxel of the long bar; none from those of the short one
+    assert pooled["mean"]["1"]["hd95"] == pytest.approx(np.percentile(there + [0] * 3, 95))
+    document = json.loads((tmp_path / "larger" / "metrics.json").read_text())
+    assert document["mean"]["1"]["hd95"] == pytest.approx(np.percentile(there, 95))
+    assert document["conventions"]["hd95"] == "maximum, mm"
+    assert "HD95 (maximum, mm)" in larger.out
+    assert "HD95 (maximum, mm)" in (tmp_path / "larger" / "metrics.tex").read_text()
+    heading, line = (tmp_path / "larger" / "metrics.csv").read_text().splitlines()
+    assert dict(zip(heading.split(","), line.split(","), strict=True))["hd95_definition"] == "maximum"
+    words = ["evaluate", tmp_path / "pooled", "--compare", tmp_path / "larger"]
+    hga.refuses(*words, code=3, says=["hd95: pooled, mm and maximum, mm", "evaluation.hd95"])
+
+
+def test_table_for_a_paper_does_not_grow_old(hga, masks, tmp_path):
+    """Our metrics.tex follows metrics.json; one of somebody else stays."""
+    arguments = folders(masks, "--dataset", "brats", "-o", tmp_path)
+    hga(*arguments, "--set", "evaluation.latex=true")
+    hga(*arguments, "--convention", "brats")
+    assert "Convention 'brats'" in (tmp_path / "metrics.tex").read_text()
+    (tmp_path / "metrics.tex").write_text("mine")
+    hga(*arguments)
+    assert (tmp_path / "metrics.tex").read_text() == "mine"
+
+
+def test_maps_beside_predicted_masks_are_no_masks(hga, road, masks, sample_data, tmp_path):
+    case = "Phantom-00003-000"
+    more = ["--set", "prediction.probabilities=true", "--set", "prediction.uncertainty=true", "--device", "cpu"]
+    hga("predict", sample_data / case, "--runs-dir", road.runs_dir, "-o", tmp_path / "out", "--overlay", *more)
+    for path in masks[1].glob("*"):
+        path.rename(path.with_name(path.name.replace("-seg", ""))) if case in path.name else path.unlink()
+    outcome = hga(*folders((tmp_path / "out", masks[1]), "--dataset", "brats", "-o", tmp_path / "scores", "--json"))
+    assert {row["case"] for row in outcome.document["cases"]} == {case}
+    assert "disagreement, entropy, probabilities" in outcome.err
+    (tmp_path / "out" / f"{case}.json").unlink()
+    hga.refuses(*folders((tmp_path / "out", masks[1]), "-o", tmp_path / "more"), code=3, says="3 masks have no partner")
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [

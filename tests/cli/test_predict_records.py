@@ -199,14 +199,21 @@ class TestExpectation:
             name: {region: {"dice": 1.0, "dice_with_structure": dice} for region, dice in row.items()}
             for name, row in scores.items()
         }
+        cases = [
+            {"case": "a", "combination": name, "region": region, "reference_voxels": 9, "raw_dice": dice}
+            for name, row in scores.items()
+            for region, dice in row.items()
+            if dice is not None
+        ]
+        measured = {"split": "test", "modalities": ["flair", "t1ce", "t1", "t2"], "cases": cases, "combinations": table}
 
         def told(text):
             (run / "metrics.json").write_text(text)
             return hga(*arguments, "--overwrite").out
 
-        metrics = {"split": "test", "combinations": table, "origin": {"model": {"digest": digest}}}
-        line = "flair+t2: expect a Dice of ET 0.35  WT 0.80 (mean in test); adding t1ce: ET Dice 0.35 -> 0.78 in test"
-        assert line in told(json.dumps(metrics))
+        metrics = {**measured, "origin": {"model": {"digest": digest}}}
+        line = "flair+t2: expect a Dice of ET 0.35  WT 0.80 (mean in test); adding t1ce: ET Dice 0.35 -> 0.78 (n=1, "
+        assert f"{line}the same cases in test)" in told(json.dumps(metrics))
         for other in ({"model": {"digest": "another"}}, {}):
             assert "(mean in validation)" in told(json.dumps({**metrics, "origin": other}))
         (run / "metrics.json").write_text('{"split"')
@@ -261,6 +268,9 @@ class TestExtras:
         assert masks["p_probabilities"].shape == (*masks["p"].shape, 4)
         np.testing.assert_allclose(masks["p_probabilities"].sum(-1), 1, atol=1e-5)
         assert np.array_equal(values[masks["p_probabilities"].argmax(-1)], masks["p"])
+        shares = masks["p_probabilities"].astype(float)
+        entropy = -(shares * np.log(np.maximum(shares, 1e-12))).sum(-1) / np.log(4)
+        assert masks["p_entropy"] == pytest.approx(entropy, abs=1e-3)
         for name in ("entropy", "disagreement"):
             assert masks[f"p_{name}"].shape == masks["p"].shape
             assert masks[f"p_{name}"].min() >= 0
@@ -277,6 +287,21 @@ class TestExtras:
         predict(folder, "--set", "prediction.uncertainty=true")
         predict(folder, "--overwrite")
         assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == ["p.json", "p.nii.gz"]
+
+    def test_what_was_deleted_is_made_again(self, predict, folder, tmp_path):
+        more = ["--overlay", "--set", "prediction.probabilities=true"]
+        predict(folder, *more)
+        for name in ("p_overlay.png", "p_probabilities.nii.gz"):
+            (tmp_path / "masks" / name).unlink()
+            assert "skipped" not in predict(folder, *more)[0].out
+            assert (tmp_path / "masks" / name).exists()
+        assert "skipped" in predict(folder, *more)[0].out
+
+    def test_deleted_ones_do_not_let_other_masks_be_replaced(self, predict, folder, tmp_path):
+        predict(folder, "--overlay")
+        (tmp_path / "masks" / "p_overlay.png").unlink()
+        outcome, _ = predict(folder, "--overlay", "--set", "evaluation.overlap=0.25", code=3)
+        assert "overlap was 0.5, is 0.25" in outcome.err
 
     @pytest.mark.parametrize("setting", ["flips=true", "blending=gaussian"])
     def test_windows(self, predict, folder, expected, setting):

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -9,13 +10,14 @@ from hga_cli.metrics.conventions import CONVENTIONS, convention
 def test_names_and_summaries():
     assert list(CONVENTIONS) == ["hga", "brats", "diagonal", "exclude"]
     for name, found in CONVENTIONS.items():
-        assert convention(name) is found
+        assert convention(name) == found
+        assert convention(name, "maximum") == replace(found, definition="maximum")
         assert found.name == name
         assert "Both empty" in found.summary
         assert "One empty" in found.summary
 
 
-def test_all_use_the_pooled_hd95():
+def test_all_use_the_pooled_hd95_unless_asked():
     assert {found.definition for found in CONVENTIONS.values()} == {"pooled"}
 
 

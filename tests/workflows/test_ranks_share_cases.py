@@ -74,7 +74,7 @@ class TestEvaluate:
     def test_what_one_process_began_two_end(self, hga, road, alone, tmp_path):
         """A third of the cases is kept; the two share what is left, and nothing is scored twice."""
         hga(*on_cpu(road, "evaluate", *TRAIN, "-o", tmp_path, "--shard", "1/3"))
-        kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("scores/*/*.json")}
+        kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob(".hga-scores/*/*.json")}
         assert kept
         outcomes = together(*on_cpu(road, "evaluate", *TRAIN, "-o", tmp_path, "--shard", "2/3", "--json"))
         document = one_document(outcomes)

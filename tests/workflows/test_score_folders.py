@@ -155,6 +155,31 @@ def test_unknown_values(folders):
     assert "holds the values 7, 14, 28" in raised.value.problems[0].problem
 
 
+def test_the_file_with_the_problem_is_named(folders):
+    both = folders({"a": ball(), "b": ball() * 7}, {"a": ball() * 5, "b": ball()})
+    with pytest.raises(ProblemsError) as raised:
+        score(both, BRATS)
+    named = [(one.case, one.file) for one in raised.value.problems]
+    assert named == [("a", str(both[1] / "a.nii.gz")), ("b", str(both[0] / "b.nii.gz"))]
+
+
+def test_negative_values_name_file_and_value(folders):
+    both = folders({"a": ball().astype(np.int16)}, {"a": ball().astype(np.int16) * -3})
+    with pytest.raises(ProblemsError, match="1 files are no label maps") as raised:
+        score(both)
+    assert raised.value.problems[0].file == str(both[1] / "a.nii.gz")
+    assert "from -12 to -3" in raised.value.problems[0].problem
+
+
+@pytest.mark.parametrize(("convention", "dice"), [("hga", 1.0), ("exclude", np.nan)])
+def test_all_empty_without_dataset(folders, convention, dice):
+    """[M11] What the convention says, not an error."""
+    nothing = np.zeros((6, 6, 6), np.uint8)
+    made = score(folders({"a": nothing, "b": nothing}, {"a": nothing, "b": nothing}), convention=convention)
+    assert made["mean"]["1"]["dice"] == pytest.approx(dice, nan_ok=True)
+    assert made["structures"]["1"]["absent"] == 2
+
+
 @pytest.mark.parametrize("gone", ["predictions", "references"])
 def test_absent_and_empty_folders(folders, tmp_path, gone):
     both = folders({"a": ball()}, {"a": ball()})
