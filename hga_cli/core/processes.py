@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from typing import TypeVar
 
 from hga_cli.core.errors import SetupError
+from hga_cli.core.orphans import end_with_the_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,7 +32,7 @@ def in_processes(function: Callable[[Item], Result], items: Sequence[Item], work
     if workers == 1:
         yield from map(function, items)
         return
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_signals_to_the_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_follow_the_parent)
     try:
         for future in as_completed([pool.submit(function, item) for item in items]):
             yield future.result()
@@ -42,5 +43,7 @@ def in_processes(function: Callable[[Item], Result], items: Sequence[Item], work
         pool.shutdown(cancel_futures=True)
 
 
-def _leave_signals_to_the_parent() -> None:
+def _follow_the_parent() -> None:
+    """Leave Ctrl-C to the parent, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_the_parent()

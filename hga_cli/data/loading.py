@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import HgaError, SetupError
+from hga_cli.core.orphans import end_with_the_parent
 from hga_cli.core.settings import Augmentation, Data
 from hga_cli.data.augmentation import apply_to_images, apply_to_label, draw_change
 from hga_cli.data.imbalance import item_of
@@ -170,7 +171,7 @@ def load(patches: Patches, first: int, last: int, *, workers: int) -> Generator[
         sampler=range(first, last),
         num_workers=workers,
         collate_fn=_as_it_is,
-        worker_init_fn=_leave_signals_to_the_parent,
+        worker_init_fn=_follow_the_parent,
         prefetch_factor=AHEAD if workers else None,
     )
     outcomes: Any = iter(loader)
@@ -189,10 +190,15 @@ def load(patches: Patches, first: int, last: int, *, workers: int) -> Generator[
             outcomes._shutdown_workers()  # they ignore SIGTERM, so that nothing else would end them
 
 
-def _leave_signals_to_the_parent(worker: int) -> None:
+def _follow_the_parent(worker: int) -> None:
+    """Leave signals to the parent, and end with it.
+
+    A worker of PyTorch itself outlives a parent that was killed while the worker started, or while the pipe was full.
+    """
     del worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    end_with_the_parent()
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -1,12 +1,10 @@
 """Processes that are killed or told to stop from outside, and resumed."""
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from _ending import ended, started, wait_for_line
 from _killed import LONG, WORKERS
 from _training import assert_same_run, finished, make_store, one_thread, settings
 from typer.testing import CliRunner
@@ -15,8 +13,6 @@ from hga_cli.cli.app import app
 from hga_cli.core.config import to_toml
 from hga_cli.core.run_folder import RunFolder
 from hga_cli.engine.checkpoint import load_checkpoint
-
-CALM = {**os.environ, "OMP_NUM_THREADS": "1", "HGA_DEVICE": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +24,10 @@ def store(tmp_path_factory):
 def folder(store, tmp_path_factory):
     """Runs of both methods whose processes were killed at random moments or in a save, and resumed."""
     made = tmp_path_factory.mktemp("killed runs")
-    command = [sys.executable, str(Path(__file__).parent / "_killed.py"), str(store.path), str(made)]
-    done = subprocess.run(command, env=CALM, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert min(int(word) for word in done.stdout.split()) >= 3  # those in a save; others may be over before the kill
+    process = started(Path(__file__).parent / "_killed.py", store.path, made)
+    numbers, errors = ended(process, 200)  # a busy machine takes 30
+    assert process.returncode == 0, errors
+    assert min(int(number) for number in numbers.split()) >= 3  # those in a save; others may be over before the kill
     return made
 
 
@@ -46,14 +42,11 @@ def test_sigterm_from_outside_through_the_terminal(store, tmp_path):
     """`hga train`, SIGTERM in the middle of an epoch, `hga train --resume`: as if nothing had been."""
     runs = ["--run", "one", "--runs-dir", str(tmp_path / "runs")]
     (tmp_path / "tiny.toml").write_text(to_toml(settings("hga", **LONG, data__workers=1)))
-    command = [sys.executable, "-m", "hga_cli", "train", "--dataset", str(store.path), *runs]
-    command += ["-c", str(tmp_path / "tiny.toml"), "--epochs", "2", "--iterations", "20"]
-    process = subprocess.Popen(command, env=CALM, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for line in process.stderr:
-        if line.startswith("train "):
-            break
+    command = ["-m", "hga_cli", "train", "--dataset", store.path, *runs]
+    process = started(*command, "-c", tmp_path / "tiny.toml", "--epochs", 2, "--iterations", 20)
+    wait_for_line(process, "train ", 100)
     process.send_signal(signal.SIGTERM)
-    _, text = process.communicate(timeout=60)
+    _, text = ended(process, 100)
     assert process.returncode == 130, text
     assert "--resume" in text
     run = RunFolder(tmp_path / "runs" / "one")

@@ -5,11 +5,10 @@ from contextlib import nullcontext
 import pytest
 import torch
 
-from hga_cli.core.catalog import BACKBONES
+from hga_cli.core.backbones import BACKBONES, Ability
 from hga_cli.core.errors import ConfigError
-from hga_cli.networks.facts import FACTS, Ability
 
-EDGE = {"dynunet": 16, "dynunet_early": 16, "shaspec": 16, "swinunetr": 32, "swinunetr_early": 32}
+EDGE = {"dynunet": 16, "dynunet_early": 16, "shaspec": 32, "swinunetr": 32, "swinunetr_early": 32}
 """Backbone -> edge of a small patch, where the first edge is twice as long."""
 TINY = {
     "dynunet": {"width": 2},
@@ -23,7 +22,7 @@ TINY = {
     "unet": {"width": 4},
 }
 ANY_PATCH = {"unet"}
-SEPARATE = {name for name, facts in FACTS.items() if facts.separate}
+SEPARATE = {name for name, facts in BACKBONES.entries.items() if facts.separate}
 PROBLEMS = {"2D M=3 K=6": (2, 3, 6), "2D M=5 K=2": (2, 5, 2), "3D M=4 K=4": (3, 4, 4)}
 NAMES = ("flair", "t1ce", "t1", "t2", "dp")
 
@@ -98,7 +97,7 @@ def trained(model, images, combination):
 
 
 def test_the_tables_of_this_file_are_complete():
-    assert TINY.keys() == FACTS.keys() == BACKBONES.entries.keys()
+    assert TINY.keys() == BACKBONES.entries.keys()
 
 
 @every_backbone
@@ -107,7 +106,7 @@ def test_number_of_parameters(name):
     reads_numbers_while_it_is_built = name.startswith("swinunetr")
     with nullcontext() if reads_numbers_while_it_is_built else torch.device("meta"):
         model = BACKBONES.load(name)(NAMES[:4], 4)
-    facts = FACTS[name]
+    facts = BACKBONES.check(name)
     assert sum(parameter.numel() for parameter in model.parameters()) == facts.parameters
     assert bool(facts.reason) == (facts.parameters != facts.published)
 
@@ -122,23 +121,23 @@ def test_fusion_is_where_the_list_says(name, problem):
     fused = model.fuse(features, model.modalities).logits
     is_early = all(features[modality] is images[modality] for modality in model.modalities)
     is_late = torch.allclose(alone.mean(0), fused, rtol=1e-3, atol=1e-4)
-    assert (is_early, is_late) == (FACTS[name].fusion == "early", FACTS[name].fusion == "late")
+    assert (is_early, is_late) == (BACKBONES.check(name).fusion == "early", BACKBONES.check(name).fusion == "late")
 
 
 @every_pair
 def test_abilities_are_those_of_the_list(name, problem):
     model = network(name, problem)
     prediction = model.fuse(model.encode(draw(model.modalities, patch(name, problem[0]))), model.modalities)
-    assert problem[0] in FACTS[name].dims
-    assert model.abilities == FACTS[name].abilities
-    assert (prediction.deepest is not None) == (Ability.DEEPEST in model.abilities)
-    assert hasattr(prediction, "shared") == (Ability.DISENTANGLED in model.abilities)
+    assert problem[0] in BACKBONES.check(name).dims
+    abilities = BACKBONES.check(name).abilities
+    assert (prediction.deepest is not None) == (Ability.DEEPEST in abilities)
+    assert hasattr(prediction, "shared") == (Ability.DISENTANGLED in abilities)
 
 
 @every_backbone
 def test_patches_of_the_listed_multiple_fit(name):
     """And of half of it do not; with the levels of the backbone itself."""
-    edge = FACTS[name].multiple
+    edge = BACKBONES.check(name).multiple
     settings = {key: value for key, value in TINY[name].items() if key != "levels"}
     kind = BACKBONES.load(name)
     if name in ANY_PATCH:
@@ -249,7 +248,7 @@ def test_deep_predictions_while_training(name, problem):
     ):
         assert prediction.logits.shape == (2, classes, *space)
         deepest = 2 ** (TINY[name]["levels"] - 1) if "levels" in TINY[name] else max(space)
-        factors = [factor for factor in FACTS[name].deep if factor <= deepest]
+        factors = [factor for factor in BACKBONES.check(name).deep if factor <= deepest]
         wanted = [(2, classes, *(edge // factor for edge in space)) for factor in factors]
         assert [one.shape for one in prediction.deep] == wanted
 
