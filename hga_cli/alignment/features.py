@@ -5,9 +5,10 @@ from typing import ClassVar
 from torch import Tensor
 
 from hga_cli.alignment.term import Need, Outputs, Term, TermResult
+from hga_cli.core.backbones import Ability
 from hga_cli.core.errors import ConfigError, suggestion
 from hga_cli.losses.precision import full_precision
-from hga_cli.networks.backbone import Ability, Prediction
+from hga_cli.networks.backbone import Prediction
 
 KINDS = ("mse", "l1")
 

@@ -4,7 +4,8 @@ A trial step on cases with what they have, then the gradient of a complete case 
 weights from where the trial began: what is learnt from incomplete cases is judged by a complete one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,10 +15,11 @@ from torch.optim import SGD, Optimizer
 from hga_cli.core.combinations import Combination, combination_name
 from hga_cli.core.errors import DataError
 from hga_cli.core.settings import Outer
-from hga_cli.data.sampling import CaseSampler, Draw
+from hga_cli.data.dropout import DropoutSampler
+from hga_cli.data.sampling import CaseSampler, Draw, Sampler
 
-COMPLETE_STREAM = 1
-"""Keeps the shuffles of complete cases apart from those of all cases (0)."""
+COMPLETE_STREAM = 4
+"""Keeps the shuffles of complete cases apart from those of all cases (0), dropout (1), patches (2) and steps (3)."""
 
 
 class MetaSampler:
@@ -34,10 +36,13 @@ class MetaSampler:
         DataError: no case has all modalities.
     """
 
+    partial: ClassVar[Callable[..., Sampler]] = CaseSampler
+    """Says what even steps see."""
+
     def __init__(
         self, available: Mapping[str, Combination], modalities: Combination, *, batch: int, order: str, seed: int
     ) -> None:
-        self._partial = CaseSampler(available, modalities, batch=batch, order=order, seed=seed)
+        self._partial = self.partial(available, modalities, batch=batch, order=order, seed=seed)
         self._complete = sorted(case for case, has in available.items() if set(has) == set(modalities))
         if not self._complete:
             message = (
@@ -55,6 +60,12 @@ class MetaSampler:
         number, place = divmod(pair, len(self._complete))
         order = np.random.default_rng([self._seed, COMPLETE_STREAM, number]).permutation(len(self._complete))
         return Draw(combination=self._modalities, cases=(self._complete[order[place]],), ends_cycle=True)
+
+
+class MetaDropSampler(MetaSampler):
+    """As ``MetaSampler``, but an even step shows parts of what its cases have: a batch as of ``dropout``."""
+
+    partial: ClassVar[Callable[..., Sampler]] = DropoutSampler
 
 
 class MetaUpdate:

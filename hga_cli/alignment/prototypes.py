@@ -46,16 +46,32 @@ def compactness(
     Returns:
         Loss (B,), and confidence (B,) = mean_v A_y(v) in (0, 1], detached. **High confidence = strong modality.**
     """
+    affinities, distance, truth = affinity(feature, label, classes)
+    own = at_true_class(affinities, label.flatten(1))
+    spread = (distance * truth).sum((1, 2)) / truth.shape[2]
+    loss = -clipped_log(own).mean(1) + compactness_weight * spread
+    return loss, own.detach().mean(1)
+
+
+@full_precision
+def affinity(feature: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which class each voxel belongs to, by the prototypes of its sample; see ``compactness``.
+
+    Args:
+        feature: (B, C, *space).
+        label: class indices, (B, *space) int64.
+        classes: K.
+
+    Returns:
+        Affinity A, distance D and one-hot label, (B, K, V) each; A is 0 for classes that a sample does not have.
+    """
     require_fit(feature, label)
     truth = one_hot(label, classes, dtype=feature.dtype)
     inner, square, prototypes = _products(feature.flatten(2), truth)
     constant = prototypes.square().sum(1).unsqueeze(2) + _SMALLEST_SQUARE
     distance = torch.sub(square, inner, alpha=2).add_(constant).clamp(min=_SMALLEST_SQUARE).sqrt()
     offset = torch.where(truth.sum(2, keepdim=True) > 0, 0.0, -torch.inf)  # leaves absent classes out
-    affinity = at_true_class(torch.softmax(offset - distance, 1), label.flatten(1))
-    spread = (distance * truth).sum((1, 2)) / truth.shape[2]
-    loss = -clipped_log(affinity).mean(1) + compactness_weight * spread
-    return loss, affinity.detach().mean(1)
+    return torch.softmax(offset - distance, 1), distance, truth
 
 
 @full_precision

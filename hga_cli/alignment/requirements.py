@@ -1,10 +1,10 @@
 """What the terms of a method need of backbone and data set, checked before anything is trained."""
 
-from hga_cli.core.catalog import BACKBONES, TERMS
+from hga_cli.core.backbones import BACKBONES, Ability
+from hga_cli.core.catalog import TERMS
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import ConfigError, suggestion
 from hga_cli.core.settings import Method
-from hga_cli.networks.backbone import Ability
 
 
 def require_fit(method: Method, backbone: str, modalities: Combination) -> None:
@@ -27,7 +27,7 @@ def require_fit(method: Method, backbone: str, modalities: Combination) -> None:
         if scale and not term.is_of_modalities:
             message = f"term '{name}' of method '{method.name}' is of the fused prediction, which has no scale, found "
             raise ConfigError(message + ", ".join(scale), hint=f"--set method.terms.{name}.scale=[]")
-    lacking = {name: term.requires - BACKBONES.load(backbone).abilities for name, term in terms.items()}
+    lacking = {name: term.requires - BACKBONES.check(backbone).abilities for name, term in terms.items()}
     lacking = {name: abilities for name, abilities in lacking.items() if abilities}
     if lacking:
         looks = "; ".join(f"term '{name}' looks at {' and '.join(sorted(what))}" for name, what in lacking.items())
@@ -38,4 +38,4 @@ def require_fit(method: Method, backbone: str, modalities: Combination) -> None:
 
 
 def _backbones_with(abilities: frozenset[Ability]) -> list[str]:
-    return [name for name in BACKBONES.entries if abilities <= BACKBONES.load(name).abilities]
+    return [name for name, entry in BACKBONES.entries.items() if abilities <= entry.abilities]

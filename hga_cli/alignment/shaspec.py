@@ -8,9 +8,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from hga_cli.alignment.term import FUSED, Outputs, Term, TermResult
+from hga_cli.core.backbones import Ability
 from hga_cli.core.errors import ConfigError
 from hga_cli.losses.precision import full_precision
-from hga_cli.networks.backbone import Ability
 from hga_cli.networks.shaspec import Disentangled
 
 

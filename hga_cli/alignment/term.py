@@ -6,8 +6,9 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from hga_cli.core.backbones import Ability
 from hga_cli.core.combinations import Combination
-from hga_cli.networks.backbone import Ability, Prediction
+from hga_cli.networks.backbone import Prediction
 
 FUSED = "fused"
 """The task of the fused prediction; every other task is the name of a modality."""

@@ -36,8 +36,9 @@ class AdaptiveGradientModulation(WeighedLosses):
         self._running = torch.zeros(2, len(self.tasks), dtype=torch.float64)  # sums of scores, and counts
         self._scores: dict[str, float] = {}
 
-    def observe(self, logits: Mapping[str, Tensor], label: Tensor) -> None:
+    def observe(self, logits: Mapping[str, Tensor], label: Tensor, cases: Sequence[str]) -> None:
         """Score each modality."""
+        del cases
         with torch.no_grad():
             self._scores = {
                 name: float(cross_entropy(one, label, weighted=False).mean()) for name, one in logits.items()

@@ -8,7 +8,7 @@ besides, it declares.
   changes, neither its weights nor its state.
 - Shared parameters are those that the backbone declares. All others get the gradient of their own tasks, as a sum. A
   parameter that no task reaches keeps None.
-- Several ranks: each merges what it has seen; then gradients, and what ``state`` returns, are averaged over the ranks
+- Several ranks: each merges what it has seen; then gradients, and what ``learnt`` returns, are averaged over the ranks
   with their shares of the batch. So a state consists of sums and means, and all ranks have the same. What is drawn
   follows the seed of the step, the same on all ranks.
 - fp16: gradients are kept times ``Step.scale``; what a balancer learns from has that taken out. A step whose gradients
@@ -73,12 +73,13 @@ class Balancer:
         """Start a step."""
         self.now = step
 
-    def observe(self, logits: Mapping[str, Tensor], label: Tensor) -> None:
+    def observe(self, logits: Mapping[str, Tensor], label: Tensor, cases: Sequence[str]) -> None:
         """Look at the predictions of each modality alone.
 
         Args:
             logits: modality -> (B, K, *space).
             label: (B, *space) class indices, int64.
+            cases: ids of the B cases, or names of slices.
         """
 
     def backward(self, losses: Mapping[str, Tensor], share: float = 1.0) -> None:
@@ -103,8 +104,12 @@ class Balancer:
         """Return what a checkpoint has to keep: float64, on the CPU."""
         return {}
 
+    def learnt(self) -> dict[str, Tensor]:
+        """Return the part of the state in which ranks may differ after a step."""
+        return self.state()
+
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Continue from a state."""
+        """Continue from a state, or take over what ranks have learnt."""
 
     def ordered(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the losses in the order of the tasks, so that their order as given cannot matter."""

@@ -85,11 +85,6 @@ class BalancedLearning(PerTask):
             if math.isfinite(speed):
                 self._speeds[:, self.modalities.index(task)] += torch.tensor([speed, 1.0], dtype=torch.float64)
 
-    def direction(self, matrix: Tensor, tasks: Sequence[str]) -> Tensor:
-        """Return the sum."""
-        del tasks
-        return matrix.sum(0)
-
     def state(self) -> dict[str, Tensor]:
         """Return the sums of speeds, and the plan."""
         return {"speeds": self._speeds.clone(), "plan": self._plan.clone()}

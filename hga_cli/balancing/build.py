@@ -18,7 +18,7 @@ def build_balancer(config: Config, model: Backbone, *, tasks: tuple[str, ...], h
         config: ``optim`` names it and its options.
         model: whose gradients are merged.
         tasks: all there can be, ``fused`` first, then the modalities.
-        has_modalities: whether the method has a loss for each modality, not only for the fused prediction.
+        has_modalities: whether the method looks at predictions of each modality, not only at the fused one.
 
     Raises:
         ConfigError: an unknown name or option, or a balancer that makes no sense with this method or network.
@@ -30,7 +30,7 @@ def build_balancer(config: Config, model: Backbone, *, tasks: tuple[str, ...], h
     known = {id(parameter) for parameter in shared}
     own = [parameter for parameter in model.parameters() if id(parameter) not in known]
     if not has_modalities and not kind.alone:
-        message = f"balancer '{name}' has nothing to balance: method '{config.method.name}' has one task, fused"
+        message = f"balancer '{name}' has nothing to balance: method '{config.method.name}' looks at no modality alone"
         raise ConfigError(message, hint="--set method.terms.separate.weight=1, or --balancer equal")
     if kind.touches_own and not own:
         backbone = config.network.backbone

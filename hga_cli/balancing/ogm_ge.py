@@ -58,8 +58,9 @@ class OnTheFlyModulation(PerTask):
         super().begin(step)
         self._owned, self._scores = {}, {}
 
-    def observe(self, logits: Mapping[str, Tensor], label: Tensor) -> None:
+    def observe(self, logits: Mapping[str, Tensor], label: Tensor, cases: Sequence[str]) -> None:
         """Score each modality."""
+        del cases
         with torch.no_grad():
             self._latest = {
                 name: float(at_true_class(probabilities(one.float()), label).mean()) for name, one in logits.items()
@@ -77,11 +78,6 @@ class OnTheFlyModulation(PerTask):
         if task in self.modalities:
             self._owned[task] = {place for place, gradient in enumerate(gradients) if gradient is not None}
 
-    def direction(self, matrix: Tensor, tasks: Sequence[str]) -> Tensor:
-        """Return the sum."""
-        del tasks
-        return matrix.sum(0)
-
     def merge(self) -> None:
         """Write the sums, and change those of parameters that belong to one modality."""
         super().merge()
@@ -89,14 +85,15 @@ class OnTheFlyModulation(PerTask):
             return
         torch.manual_seed(self.now.seed)
         for task in (name for name in self.modalities if name in self._scores):
+            factor = self._factor_of(task)
             for parameter in (self.own[place] for place in sorted(self._owned.get(task, ()))):
                 assert parameter.grad is not None
-                modulated = self.factor_of(task) * parameter.grad
+                modulated = factor * parameter.grad
                 if self._noise and parameter.numel() > 1:
                     modulated = modulated + torch.randn_like(modulated) * (parameter.grad.std() + TINY)
                 parameter.grad = modulated
 
-    def factor_of(self, task: str) -> float:
+    def _factor_of(self, task: str) -> float:
         """Return k of a modality of the step."""
         others = [score for name, score in self._scores.items() if name != task]
         ahead = self._scores[task] / (sum(others) / len(others) + TINY)

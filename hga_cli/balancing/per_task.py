@@ -1,6 +1,5 @@
 """What balancers share that merge gradients: one backward pass for each task."""
 
-from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
@@ -25,9 +24,8 @@ class PerTask(Balancer):
         super().__init__(tasks, shared, own)
         self._rows: dict[str, Gradients] = {}
 
-    @abstractmethod
     def direction(self, matrix: Tensor, tasks: Sequence[str]) -> Tensor:
-        """Return what the gradients of several tasks are merged to.
+        """Return what the gradients of several tasks are merged to; the sum, unless a balancer has something better.
 
         Args:
             matrix: (T, n) gradients of T >= 2 tasks on the n shared elements that any of them reaches; none is zero.
@@ -36,6 +34,8 @@ class PerTask(Balancer):
         Returns:
             (n,).
         """
+        del tasks
+        return matrix.sum(0)
 
     def begin(self, step: Step) -> None:
         """Start a step."""

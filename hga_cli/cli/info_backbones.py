@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 
 from hga_cli.cli.output import table
-from hga_cli.networks.facts import FACTS, Facts
+from hga_cli.core.backbones import BACKBONES, BackboneEntry
 
 COLUMNS = ["backbone", "dims", "fusion", "separate decoder", "deep levels", "also shows", "patch of"]
 
@@ -22,7 +22,7 @@ def abilities_table() -> Table:
             ", ".join(sorted(ability.name.lower() for ability in facts.abilities)) or "-",
             "any" if facts.multiple == 1 else f"n x {facts.multiple}",
         ]
-        for name, facts in FACTS.items()
+        for name, facts in BACKBONES.entries.items()
     ]
     made = table(COLUMNS, rows, numbers=1)
     made.columns[0].no_wrap = True
@@ -31,7 +31,7 @@ def abilities_table() -> Table:
 
 def facts_text(name: str) -> str:
     """Return one line for each thing a backbone can do, and one for the number of its parameters."""
-    facts = FACTS[name]
+    facts = BACKBONES.check(name)
     fits = f"edges are multiples of {facts.multiple}, one at least {2 * facts.multiple}"
     lines = {
         "dims": _dims(facts),
@@ -47,7 +47,7 @@ def facts_text(name: str) -> str:
 
 def facts_document(name: str) -> dict[str, Any]:
     """Return the same for ``--json``; ``reason`` says why the counts differ, and is empty where they do not."""
-    facts = FACTS[name]
+    facts = BACKBONES.check(name)
     return {
         "dims": facts.dims,
         "fusion": facts.fusion,
@@ -59,20 +59,20 @@ def facts_document(name: str) -> dict[str, Any]:
     }
 
 
-def _dims(facts: Facts) -> str:
+def _dims(facts: BackboneEntry) -> str:
     return " ".join(f"{dims}D" for dims in facts.dims)
 
 
-def _separate(facts: Facts) -> str:
+def _separate(facts: BackboneEntry) -> str:
     return "yes" if facts.separate else "no"
 
 
-def _deep(facts: Facts) -> str:
+def _deep(facts: BackboneEntry) -> str:
     scales = ["1" if factor == 1 else f"1/{factor}" for factor in facts.deep]
     return f"{scales[0]} to {scales[-1]}" if scales else "no"
 
 
-def _sizes(facts: Facts) -> str:
+def _sizes(facts: BackboneEntry) -> str:
     difference = facts.parameters - facts.published
     if not difference:
         return f"{facts.parameters:,} ours, {facts.published:,} published"

@@ -4,43 +4,53 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import RenderableType
+from rich.table import Table
 
 from hga_cli.cli.output import table
 
-COLUMNS = ("", "seeds", "Dice %", "sd", "rarest", "worst", "HD95", "diff.", "p")
+SPREAD = ("seeds", "sd")
+"""Columns that say nothing where every entry has one seed."""
 Document = Mapping[str, Any]
 
 
 def leaderboard_parts(document: Document) -> list[RenderableType]:
     """Show a table for each board, and what was left out of them."""
-    parts: list[RenderableType] = [
-        table(COLUMNS, [_line(entry) for entry in board["entries"]], title=board["title"], numbers=len(COLUMNS) - 1)
-        for board in document["boards"]
-    ]
+    parts: list[RenderableType] = [_table(board) for board in document["boards"]]
     if len(document["boards"]) > 1:
         parts.append(f"{len(document['boards'])} tables: other data, splits or rules cannot be compared")
-    parts.append("mean over regions and combinations, over those with the rarest modality, of the worst combination")
+    parts.append("Dice in %: mean over regions and combinations, over those with the rarest modality, of the worst one")
     parts.append(
         "diff., p: Dice minus that of joint, equal; Wilcoxon's test over cases, paired by case and combination"
     )
+    rules = {(board["conventions"]["name"], board["conventions"]["hd95"]) for board in document["boards"]}
+    parts += [f"HD95 by convention '{name}': {hd95}" for name, hd95 in sorted(rules)]
     parts += [f"left out: {one['run']}: {one['reason']}" for one in document["left_out"]]
     return [*parts, f"written: {', '.join(document['files'])}"]
 
 
-def _line(entry: Document) -> list[str]:
+def _table(board: Document) -> Table:
+    """Return the table of a board, so narrow that a terminal of 80 columns has room for the names of the entries."""
+    lines = [_line(entry) for entry in board["entries"]]
+    has_spread = any(len(entry["seeds"]) > 1 for entry in board["entries"])
+    columns = [name for name in lines[0] if has_spread or name not in SPREAD]
+    rows = [[line[name] for name in columns] for line in lines]
+    return table(columns, rows, title=board["title"], numbers=len(columns) - 1)
+
+
+def _line(entry: Document) -> dict[str, str]:
     found = entry["difference"] or {"n": 0}
-    tested = [f"{100 * found['mean_difference']:+.1f}", f"{found['p_value']:.2g}"] if found["n"] else ["-", "-"]
-    rarest, worst = entry["rarest"], entry["worst"]
-    return [
-        entry["label"],
-        str(len(entry["seeds"])),
-        _percent(entry["dice"]),
-        _percent(entry["dice_sd"]),
-        f"{_percent(rarest['dice'])} {'+'.join(rarest['modalities'])}",
-        f"{_percent(worst['dice'])} {worst['combination'] or ''}",
-        f"{entry['hd95']:.1f}" if entry["hd95"] == entry["hd95"] else "-",
-        *tested,
-    ]
+    is_tested = found["n"] > 0
+    return {
+        "": entry["label"],
+        "seeds": str(len(entry["seeds"])),
+        "Dice": _percent(entry["dice"]),
+        "sd": _percent(entry["dice_sd"]),
+        "rarest": _percent(entry["rarest"]["dice"]),
+        "worst": _percent(entry["worst"]["dice"]),
+        "HD95": f"{entry['hd95']:.1f}" if entry["hd95"] == entry["hd95"] else "-",
+        "diff.": f"{100 * found['mean_difference']:+.1f}" if is_tested else "-",
+        "p": f"{found['p_value']:.2g}" if is_tested else "-",
+    }
 
 
 def _percent(value: float) -> str:

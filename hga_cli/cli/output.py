@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from hga_cli.core.atomic import to_json
-from hga_cli.core.errors import DataError, HgaError, Problem, ProblemsError
+from hga_cli.core.errors import DataError, HgaError, Problem, ProblemsError, exit_code_of
 
 Parameters = ParamSpec("Parameters")
 
@@ -131,7 +131,7 @@ def _reported(*, debug: bool, as_json: bool) -> Iterator[None]:
         if debug:
             console.print(traceback.format_exc(), markup=False, highlight=False)
         _tell(error, console, as_json=as_json)
-        raise typer.Exit(error.exit_code) from None
+        raise typer.Exit(exit_code_of(error)) from None
     except OSError as error:
         if debug:
             console.print(traceback.format_exc(), markup=False, highlight=False)
@@ -141,10 +141,10 @@ def _reported(*, debug: bool, as_json: bool) -> Iterator[None]:
             console,
             as_json=False,
         )
-        raise typer.Exit(DataError.exit_code) from None
-    except KeyboardInterrupt:
+        raise typer.Exit(exit_code_of(error)) from None
+    except KeyboardInterrupt as error:
         console.print("interrupted; what was finished is kept ('hga train --resume' continues a training)")
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code_of(error)) from None
 
 
 def _tell(error: HgaError, console: Console, *, as_json: bool) -> None:

@@ -1,13 +1,14 @@
 """``hga train``: from a store to a trained model."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from hga_cli.cli import options
 from hga_cli.cli.output import Terminal, reporting_errors, table
-from hga_cli.core.catalog import BACKBONES, BALANCERS, shipped
+from hga_cli.cli.several_gpus import start_one_for_each
+from hga_cli.core.backbones import BACKBONES
+from hga_cli.core.catalog import BALANCERS, shipped
 from hga_cli.core.errors import UsageError
 
 METHODS, RECIPES = (", ".join(shipped(f"presets/{folder}")) for folder in ("methods", "recipes"))
@@ -72,7 +73,7 @@ def run(
     from hga_cli.core.progress import Silent
     from hga_cli.core.run_folder import WatchedRun, find_run, fresh_name, new_run
     from hga_cli.engine.devices import choose_device, gpu_numbers
-    from hga_cli.engine.ranks import Ranks, joined_ranks, start_ranks
+    from hga_cli.engine.ranks import Ranks, joined_ranks
     from hga_cli.workflows.plan import plan
     from hga_cli.workflows.stores import store_of
     from hga_cli.workflows.train import train
@@ -107,7 +108,7 @@ def run(
             terminal.detail(f"settings: {settings}")
         if gpus > 1 and ranks.count == 1:
             plan(store, settings, chosen, Ranks(count=gpus))
-            raise typer.Exit(start_ranks(gpus, sys.argv[1:]))
+            start_one_for_each(gpu)
         planned = plan(store, settings, chosen, ranks)
         if dry_run:
             document = trial(planned, progress=progress)

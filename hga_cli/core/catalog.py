@@ -1,80 +1,18 @@
 """The tables of what can be chosen by name. Single source of truth for help, listings and checks.
 
 A table imports nothing until an entry is loaded, so the command line can list and check names without torch. Adding
-a term, sampler, backbone or balancer means one file and one line here.
+a term, sampler or balancer means one file and one line here; backbones have theirs in ``core/backbones.py``.
 """
 
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from hga_cli.core.backbones import HGA, SHASPEC
 from hga_cli.core.registry import Entry, Registry
 
-HGA = "Hierarchical Gradient Alignment"
 PASSION = "Shi et al., PASSION, ACM Multimedia 2024"
+PMR = "Fan et al., PMR: Prototypical Modal Rebalance for Multimodal Learning, CVPR 2023"
 MAML = "Finn et al., Model-Agnostic Meta-Learning, ICML 2017, first order"
-NNUNET = "Isensee et al., nnU-Net, Nature Methods 2021"
-SHASPEC = "Wang et al., ShaSpec, CVPR 2023"
-SWINUNETR = "Hatamizadeh et al., Swin UNETR, BrainLes 2021"
-
-BACKBONES = Registry(
-    "backbone",
-    [
-        Entry(
-            name="dynunet",
-            target="hga_cli.networks.dynunet:LateDynUNet",
-            summary="a U-Net of nnU-Net per modality; late fusion by the mean of logits",
-            source=NNUNET,
-        ),
-        Entry(
-            name="dynunet_early",
-            target="hga_cli.networks.dynunet:EarlyDynUNet",
-            summary="one U-Net of nnU-Net; early fusion with zeros for what is absent",
-            source=NNUNET,
-        ),
-        Entry(
-            name="m2ftrans",
-            target="hga_cli.networks.m2ftrans:M2FTrans",
-            summary="fusion tokens look at the modalities that are there; fusion channel by channel",
-            source="Shi et al., M2FTrans, IEEE J. Biomed. Health Inform. 2023",
-        ),
-        Entry(
-            name="mmformer",
-            target="hga_cli.networks.mmformer:MMFormer",
-            summary="a transformer inside each modality and one between modalities",
-            source="Zhang et al., mmFormer, MICCAI 2022",
-        ),
-        Entry(
-            name="rfnet",
-            target="hga_cli.networks.rfnet:RFNet",
-            summary="fuses region by region: a weight for each class and modality",
-            source="Ding et al., RFNet, ICCV 2021",
-        ),
-        Entry(
-            name="shaspec",
-            target="hga_cli.networks.shaspec:ShaSpec",
-            summary="shared and specific encoders; what is absent is replaced by the mean shared feature",
-            source=SHASPEC,
-        ),
-        Entry(
-            name="swinunetr",
-            target="hga_cli.networks.swinunetr:LateSwinUNETR",
-            summary="a SwinUNETR per modality; late fusion by the mean of logits",
-            source=SWINUNETR,
-        ),
-        Entry(
-            name="swinunetr_early",
-            target="hga_cli.networks.swinunetr:EarlySwinUNETR",
-            summary="one SwinUNETR; early fusion with zeros for what is absent",
-            source=SWINUNETR,
-        ),
-        Entry(
-            name="unet",
-            target="hga_cli.networks.unet:EnsembleUNet",
-            summary="one U-Net with a set of norms per modality; late fusion by the mean of logits",
-            source=HGA,
-        ),
-    ],
-)
 
 SAMPLERS = Registry(
     "sampler",
@@ -101,6 +39,12 @@ SAMPLERS = Registry(
             name="meta",
             target="hga_cli.alignment.meta:MetaSampler",
             summary="in turn a batch of cases with what they have, and one case with all modalities",
+            source=MAML,
+        ),
+        Entry(
+            name="meta_drop",
+            target="hga_cli.alignment.meta:MetaDropSampler",
+            summary="as meta, but a case shows a sub-combination of what it has, drawn at each visit",
             source=MAML,
         ),
     ],
@@ -144,6 +88,12 @@ TERMS = Registry(
             target="hga_cli.alignment.group:GroupSupport",
             summary="modalities learn from what their group agrees on, voxel by voxel; option leader",
             source="Qiu et al., Scratch Each Other's Back (GSS), ICCV 2023",
+        ),
+        Entry(
+            name="pmr",
+            target="hga_cli.alignment.pmr:PrototypicalRebalance",
+            summary="modalities behind the others gather around prototypes, those ahead stay unsure; option entropy",
+            source=PMR,
         ),
         Entry(
             name="separate",
@@ -222,6 +172,12 @@ BALANCERS = Registry(
             target="hga_cli.balancing.solved:CAGrad",
             summary="near the mean gradient, the direction that helps the worst task most; option c",
             source="Liu et al., Conflict-Averse Gradient Descent, NeurIPS 2021",
+        ),
+        Entry(
+            name="dre",
+            target="hga_cli.balancing.dre:DiagnoseAndRelearn",
+            summary="modalities that fit cases held back worse are partly reset; options every, folds, strength",
+            source="Wei et al., Diagnosing and Re-learning, ECCV 2024",
         ),
         Entry(
             name="dwa",

@@ -14,7 +14,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
-from hga_cli.core.catalog import BACKBONES, BALANCERS, shipped
+from hga_cli.core.backbones import BACKBONES
+from hga_cli.core.catalog import BALANCERS, shipped
 from hga_cli.core.errors import ConfigError, UsageError, suggestion
 from hga_cli.core.progress import Progress, Silent
 from hga_cli.core.settings import Config

@@ -43,6 +43,15 @@ class SetupError(HgaError):
     exit_code = 5
 
 
+def exit_code_of(error: BaseException) -> int:
+    """Return what the program ends with when this error ends it: 130 is Ctrl-C, 1 something unforeseen."""
+    if isinstance(error, HgaError):
+        return error.exit_code
+    if isinstance(error, OSError):
+        return DataError.exit_code
+    return 130 if isinstance(error, KeyboardInterrupt) else 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One thing that is wrong with one case."""

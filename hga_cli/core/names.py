@@ -1,12 +1,16 @@
 """What can be chosen by name, without importing anything heavy: shipped TOML files and the tables of the catalog."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from typing import Any
 
-from hga_cli.core.catalog import BACKBONES, BALANCERS, OUTER_UPDATES, SAMPLERS, TERMS, shipped
+from hga_cli.core.backbones import BACKBONES
+from hga_cli.core.catalog import BALANCERS, OUTER_UPDATES, SAMPLERS, TERMS, shipped
 from hga_cli.core.errors import UsageError, suggestion
+from hga_cli.core.registry import Registry
 
 SHIPPED = {
     "datasets": "data/raw/descriptions",
@@ -15,7 +19,7 @@ SHIPPED = {
     "splits": "presets/splits",
 }
 """Kinds whose names are TOML files, and their folders in the package."""
-TABLES = {
+TABLES: Mapping[str, Registry[Any]] = {
     "backbones": BACKBONES,
     "balancers": BALANCERS,
     "outer-updates": OUTER_UPDATES,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from hga_cli.core.errors import ConfigError, suggestion
 
@@ -17,17 +17,20 @@ class Entry:
     source: str
 
 
-class Registry:
+E = TypeVar("E", bound=Entry)
+
+
+class Registry(Generic[E]):
     """Names of one kind of thing, for example backbones."""
 
-    def __init__(self, kind: str, entries: list[Entry]) -> None:
+    def __init__(self, kind: str, entries: list[E]) -> None:
         self.kind = kind
         self.entries = {entry.name: entry for entry in entries}
         if len(self.entries) != len(entries):
             message = f"two entries of the table of {kind}s have the same name"
             raise ValueError(message)
 
-    def check(self, name: str) -> Entry:
+    def check(self, name: str) -> E:
         """Return the entry called ``name``.
 
         Raises:

@@ -7,7 +7,7 @@ with a few options, and that is what becomes of it.
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import fields
 from itertools import product
@@ -17,7 +17,6 @@ from typing import Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from hga_cli.core.catalog import BACKBONES, BALANCERS, shipped
 from hga_cli.core.config import resolve
 from hga_cli.core.digest import digest
 from hga_cli.core.errors import ConfigError, UsageError, suggestion
@@ -62,7 +61,7 @@ class Sweep(Axes):
     on_problem: Literal["stop", "skip"] = "stop"
     """What runs that make no sense do: end with an error before the first training, or be left out."""
     settings: dict[str, Any] = Field(default_factory=dict)
-    """Settings of all runs, section by section as in a file for ``hga train -c``."""
+    """Settings of all runs, section by section, each as ``--set`` of ``hga train``: other terms of a method stay."""
     group: tuple[Axes, ...] = ()
     """Combinations that are added up; none: those of the lists at the top."""
 
@@ -82,7 +81,7 @@ def read_sweep(file: Path) -> Sweep:
     """Read the file of a sweep.
 
     Raises:
-        ConfigError: it is not there, no TOML, or has a key, name or value that does not exist.
+        ConfigError: it is not there, no TOML, or has a key that does not exist or a value of another kind.
     """
     try:
         tree = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -97,7 +96,7 @@ def read_sweep(file: Path) -> Sweep:
     except ValidationError as error:
         raise _explained(file, error) from None
     for axes in (sweep, *sweep.group):
-        _require_names(file, axes, sweep.preset)
+        _require_axes(file, axes)
     return sweep
 
 
@@ -111,7 +110,7 @@ def members(sweep: Sweep, file: Path, *, config: Path | None = None, assignments
         assignments: texts ``section.key=value`` over those of the sweep.
 
     Raises:
-        ConfigError: a setting that does not exist, a value that does not fit, or two runs of one name.
+        ConfigError: a setting or name that does not exist, a value that does not fit, or two runs of one name.
     """
     shared = ["--preset", sweep.preset] if sweep.preset else []
     shared += ["--config", str(config)] if config else []
@@ -173,18 +172,8 @@ def _assignment(key: str, value: Any) -> str:
     return f"{key}={json.dumps(value, ensure_ascii=False)}"
 
 
-def _require_names(file: Path, axes: Axes, preset: str | None) -> None:
-    known: list[tuple[str, Sequence[str], Iterable[str]]] = [
-        ("method", axes.methods, shipped("presets/methods")),
-        ("balancer", axes.balancers, BALANCERS.entries),
-        ("backbone", axes.backbones, BACKBONES.entries),
-        ("preset", [preset] if preset else [], shipped("presets/recipes")),
-    ]
-    for kind, names, allowed in known:
-        for name in names:
-            if name not in allowed:
-                message = f"'{file}': no {kind} called '{name}'"
-                raise ConfigError(message, hint=suggestion(name, allowed))
+def _require_axes(file: Path, axes: Axes) -> None:
+    """Refuse other settings that have a list of their own, or no value."""
     for option, (setting, _) in LISTS.items():
         if setting in axes.axes:
             message = f"'{file}': '{setting}' has a list of its own"

@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from hga_cli.core.errors import DataError, HgaError
+from hga_cli.core.errors import exit_code_of
 
 FAILED, GONE = "hga/failed", "hga/gone"
 PATIENCE = 10.0
@@ -26,7 +26,7 @@ class Farewell:
     def first_failure(self, error: BaseException) -> int | None:
         """Tell that this rank fails; return the exit code of the one that failed before it, or None if none did."""
         try:
-            told = self._store.compare_set(FAILED, "", f"{self._rank} {_exit_code(error)}").decode()
+            told = self._store.compare_set(FAILED, "", f"{self._rank} {exit_code_of(error)}").decode()
             self._store.add(GONE, 1)
         except RuntimeError:
             return None
@@ -41,12 +41,3 @@ class Farewell:
                 time.sleep(PAUSE)
         except RuntimeError:
             return
-
-
-def _exit_code(error: BaseException) -> int:
-    """Return what the program will end with."""
-    if isinstance(error, HgaError):
-        return error.exit_code
-    if isinstance(error, OSError):
-        return DataError.exit_code
-    return 130 if isinstance(error, KeyboardInterrupt) else 1

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from hga_cli.core.catalog import BACKBONES
+from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.options import check_options

@@ -20,8 +20,8 @@ from hga_cli.networks.backbone import Backbone
 
 WARM_UP_TERM = "separate"
 FOLLOWS_PREFERENCE = frozenset({"beta", "rho"})
-SAMPLER_OF = {"interpolation": "cycle", "meta": "meta"}
-"""Outer updates that need the cycles of one sampler."""
+SAMPLERS_OF = {"interpolation": ("cycle",), "meta": ("meta", "meta_drop")}
+"""Outer updates that need the cycles of certain samplers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Objective:
 
     @property
     def has_modalities(self) -> bool:
-        """Whether modalities have losses of their own, besides the fused prediction."""
+        """Whether modalities have predictions of their own, besides the fused one: what a balancer has to balance."""
         return any(term.needs and self._settings[name].weight > 0 for name, term in self._terms.items())
 
     def __call__(
@@ -125,10 +125,11 @@ class Objective:
 
 def _require_cycles(settings: Method) -> None:
     sampler, outer = SAMPLERS.check(settings.sampler.kind).name, settings.outer.kind
-    needed = SAMPLER_OF.get(outer, sampler)
-    if sampler != needed:
-        message = f"method '{settings.name}': outer.kind {outer} needs sampler.kind {needed}, found {sampler}"
-        raise ConfigError(message, hint=f"--set method.sampler.kind={needed}, or --set method.outer.kind=none")
+    needed = SAMPLERS_OF.get(outer, (sampler,))
+    if sampler not in needed:
+        names = " or ".join(needed)
+        message = f"method '{settings.name}': outer.kind {outer} needs sampler.kind {names}, found {sampler}"
+        raise ConfigError(message, hint=f"--set method.sampler.kind={needed[0]}, or --set method.outer.kind=none")
 
 
 def _computed(terms: Mapping[str, TermSettings]) -> dict[str, TermSettings]:

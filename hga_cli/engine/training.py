@@ -146,7 +146,7 @@ class Training:
             cosines = task_cosines(losses.tasks, self.model.shared_parameters())
             self._note({f"{COSINE}{pair}": value for pair, value in cosines.items()}, weight=len(part.cases))
         if self.balancer.compares:
-            self.balancer.observe(losses.alone, label)
+            self.balancer.observe(losses.alone, label, part.cases)
         self.balancer.backward(losses.tasks, share)
         self._note(losses.terms, weight=len(part.cases))
         return share * float(torch.stack([loss.detach() for loss in losses.tasks.values()]).sum())
@@ -167,7 +167,7 @@ class Training:
         """Let it look back if it asks for that, and let all ranks have the mean of what theirs learnt."""
         if self.balancer.looks_back and batch.cases:
             self.balancer.look_back(self._losses_now(batch))
-        if self.scheme.ranks.count > 1 and (state := self.balancer.state()):
+        if self.scheme.ranks.count > 1 and (state := self.balancer.learnt()):
             self.balancer.load(mean_state(self.scheme.ranks.gather((mine, state))))
 
     @torch.no_grad()

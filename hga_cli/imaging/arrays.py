@@ -28,7 +28,7 @@ def read_array_label(path: Path, orientation: str, spacing: Triple) -> Volume:
         spacing: voxel size in mm, in the order of the axes.
 
     Raises:
-        DataError: no array, damaged, no numbers, or not three axes.
+        DataError: no array, damaged, empty, no numbers, or not three axes.
     """
     array, digest = _load(path, (3,))
     return _volume(path, array, digest, orientation, spacing)
@@ -43,7 +43,7 @@ def read_array_channels(path: Path, orientation: str, spacing: Triple) -> list[V
         spacing: voxel size in mm, in the order of the axes.
 
     Raises:
-        DataError: no array, damaged, no numbers, or other than three or four axes.
+        DataError: no array, damaged, empty, no numbers, or other than three or four axes.
     """
     array, digest = _load(path, (3, 4))
     array = array.reshape(*array.shape[:3], -1)
@@ -74,7 +74,7 @@ def _load(path: Path, axes: tuple[int, ...]) -> tuple[NDArray[Any], str]:
     except (ValueError, EOFError) as error:
         message = f"'{path}' is no whole array file: {error}"
         raise DataError(message, hint="copy it again") from None
-    if array.dtype.kind not in "biuf" or array.ndim not in axes:
+    if array.dtype.kind not in "biuf" or array.ndim not in axes or array.size == 0:
         expected = " or ".join(map(str, axes))
         message = (
             f"'{path}' holds {kind_of(array.dtype)}, shape {times(array.shape)}, expected numbers, {expected} axes"

@@ -3,14 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor, nn
 
 from hga_cli.core.combinations import Combination
-from hga_cli.networks.facts import Ability
-
-__all__ = ["Ability", "Backbone", "Features", "Prediction"]
 
 Features = dict[str, Any]
 """modality -> what its encoder says; only the backbone looks inside."""
@@ -38,9 +35,6 @@ class Backbone(nn.Module, ABC):
     prediction, each modality alone, and all combinations in evaluation. The features of a modality depend on its own
     image only, and ``fuse`` looks only at the modalities of its combination: an absent modality cannot leak.
     """
-
-    abilities: ClassVar[frozenset[Ability]] = frozenset()
-    """What its predictions show besides logits and feature."""
 
     def __init__(self, modalities: Combination, classes: int, dims: int) -> None:
         super().__init__()

@@ -10,7 +10,6 @@ nothing).
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,6 @@ from torch.nn import functional
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import ConfigError
 from hga_cli.networks.backbone import Backbone, Features, Prediction
-from hga_cli.networks.facts import FACTS, Ability
 from hga_cli.networks.fusion import output_layer
 from hga_cli.networks.sizes import cropped, padded, require_fitting_patch
 from hga_cli.networks.slots import shared_parameters
@@ -72,8 +70,6 @@ class ShaSpec(Backbone):
     Raises:
         ConfigError: patch or width do not fit.
     """
-
-    abilities: ClassVar[frozenset[Ability]] = FACTS["shaspec"].abilities
 
     def __init__(
         self,

@@ -6,7 +6,6 @@ mean over the modalities that are there. It is the small backbone of HGA (width 
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,6 @@ from torch.nn import functional
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import ConfigError
 from hga_cli.networks.backbone import Backbone, Features, Prediction
-from hga_cli.networks.facts import FACTS, Ability
 from hga_cli.networks.norm_relu import norm_relu
 
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -41,8 +39,6 @@ class EnsembleUNet(Backbone):
     Raises:
         ConfigError: the patch is so small that a group norm would have a single number.
     """
-
-    abilities: ClassVar[frozenset[Ability]] = FACTS["unet"].abilities
 
     def __init__(
         self,

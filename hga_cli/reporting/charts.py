@@ -22,13 +22,12 @@ class Line:
     """(epoch, value), by epoch; None where there is no value."""
 
 
-def line_chart(title: str, lines: Sequence[Line], *, unit: str = "", ends: tuple[float, float] | None = None) -> Markup:
+def line_chart(title: str, lines: Sequence[Line], *, ends: tuple[float, float] | None = None) -> Markup:
     """Return a figure with curves, axes and a legend.
 
     Args:
         title: what is shown.
         lines: the curves; those without a finite value are left out, and keep their colour for other figures.
-        unit: of the values.
         ends: of the value axis; None: as far as the values reach.
     """
     curves = [_Curve(line.name, _known(line), _look(number)) for number, line in enumerate(lines)]
@@ -44,8 +43,7 @@ def line_chart(title: str, lines: Sequence[Line], *, unit: str = "", ends: tuple
         role="img",
         aria_label=f"{title}: {'; '.join(map(_in_words, shown))}",
     )
-    caption = element("figcaption", f"{title} ({unit})" if unit else title)
-    return element("figure", caption, drawing, _legend(shown), class_="chart")
+    return element("figure", element("figcaption", title), drawing, _legend(shown), class_="chart")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,15 @@
 """The page that puts several runs side by side."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from hga_cli.core.errors import HgaError
 from hga_cli.reporting.curves import curves_together
-from hga_cli.reporting.facts import Document, RunFacts
+from hga_cli.reporting.facts import Document, RunFacts, flat_settings
 from hga_cli.reporting.heat_map import DICE, Shade, cell, distance_shade, heat_map, is_known
 from hga_cli.reporting.markup import Markup, element
 from hga_cli.reporting.page import notice, page
-from hga_cli.reporting.run_page import missing, progress_of
-from hga_cli.reporting.scores import percent
+from hga_cli.reporting.run_page import missing, outdated_notice, progress_of
+from hga_cli.reporting.scores import percent, rules_of
 from hga_cli.reporting.tables import plain_table
 from hga_cli.reporting.texts import copy_box
 
@@ -32,7 +31,12 @@ def comparison_page(
     parts = [_differences(title, first, found) for title, found in differences.items()]
     return page(
         f"{', '.join(runs)} - hga report",
-        element("div", element("h1", f"Comparison of {len(runs)} runs"), _overview(runs)),
+        element(
+            "div",
+            element("h1", f"Comparison of {len(runs)} runs"),
+            _overview(runs),
+            *(said for facts in runs.values() for said in outdated_notice(facts)),
+        ),
         {
             "Scores side by side": _side_by_side({title: facts for title, facts in runs.items() if facts.metrics}),
             "Paired differences": element("div", *parts, element("p", FOOT, class_="quiet")),
@@ -71,7 +75,15 @@ def _side_by_side(runs: Mapping[str, RunFacts]) -> Markup:
     regions = dict.fromkeys(region for one in documents.values() for region in one["mean"])
     maps = [_map(documents, region, "dice") for region in regions]
     maps += [_map(documents, region, "hd95") for region in regions]
-    return element("div", *maps, class_="side-by-side")
+    return element("div", element("div", *maps, class_="side-by-side"), *_rules(documents))
+
+
+def _rules(documents: Mapping[str, Document]) -> list[Markup]:
+    """Return by which rules runs were scored, once for each of them."""
+    titles: dict[str, list[str]] = {}
+    for title, one in documents.items():
+        titles.setdefault(rules_of(one), []).append(title)
+    return [element("p", f"{', '.join(named)}: {rules}", class_="quiet") for rules, named in titles.items()]
 
 
 def _map(documents: Mapping[str, Document], region: str, score: str) -> Markup:
@@ -117,7 +129,7 @@ def _difference(one: Document, factor: float) -> list[str]:
 
 def _settings(runs: Mapping[str, RunFacts]) -> Markup:
     """Return the settings in which the runs differ."""
-    flat = [_flat(facts.config) for facts in runs.values()]
+    flat = [flat_settings(facts.config) for facts in runs.values()]
     keys = dict.fromkeys(key for one in flat for key in one)
     rows = [
         [key, *(str(one.get(key, "-")) for one in flat)] for key in keys if len({str(one.get(key)) for one in flat}) > 1
@@ -125,10 +137,3 @@ def _settings(runs: Mapping[str, RunFacts]) -> Markup:
     if not rows:
         return element("p", "All settings are the same.")
     return plain_table("All others are the same", ["setting", *runs], rows)
-
-
-def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= _flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {f"{above}{key}": value}
-    return found

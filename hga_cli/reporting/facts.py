@@ -27,10 +27,17 @@ class RunFacts:
     """The lines of ``journal.jsonl``."""
     metrics: Document | None
     """``metrics.json``; None: the run was not evaluated."""
+    is_outdated: bool = False
+    """Whether the run has another model now than the one that was scored."""
 
     @classmethod
-    def of(cls, run: RunFolder, metrics: Document | None) -> Self:
+    def of(cls, run: RunFolder, metrics: Document | None, *, is_outdated: bool = False) -> Self:
         """Read a run.
+
+        Args:
+            run: its folder.
+            metrics: what was read of ``metrics.json``.
+            is_outdated: whether these are of another model than it has now.
 
         Raises:
             DataError: ``run.json`` or ``config.toml`` cannot be read.
@@ -47,7 +54,15 @@ class RunFacts:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             message = f"'{run.config_file}' is damaged: {error}"
             raise DataError(message, hint="move that run elsewhere") from None
-        return cls(name=run.name, about=about, config=config, config_text=text, epochs=_journal(run), metrics=metrics)
+        return cls(
+            name=run.name,
+            about=about,
+            config=config,
+            config_text=text,
+            epochs=_journal(run),
+            metrics=metrics,
+            is_outdated=is_outdated,
+        )
 
     @property
     def is_finished(self) -> bool:
@@ -63,6 +78,14 @@ class RunFacts:
     def validations(self) -> list[Document]:
         """The lines of the journal with a validation."""
         return [line for line in self.epochs if line.get("validation")]
+
+
+def flat_settings(tree: Document, above: str = "") -> dict[str, Any]:
+    """Return dotted key -> value for each setting of a tree of sections."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= flat_settings(value, f"{above}{key}.") if isinstance(value, Mapping) else {f"{above}{key}": value}
+    return found
 
 
 def _journal(run: RunFolder) -> list[Document]:

@@ -6,7 +6,7 @@ from hga_cli.reporting.facts import Document
 from hga_cli.reporting.heat_map import DICE, cell, heat_map, is_known
 from hga_cli.reporting.markup import Markup, element
 from hga_cli.reporting.page import facts_list, page
-from hga_cli.reporting.scores import percent
+from hga_cli.reporting.scores import percent, rules_of
 from hga_cli.reporting.tables import plain_table, table
 from hga_cli.reporting.texts import copy_box
 
@@ -45,11 +45,10 @@ def leaderboard_page(document: Document, papers: Mapping[str, str]) -> str:
 
 
 def _board(board: Document) -> Markup:
-    rules = board["conventions"]
     about = {"data set": board["dataset"], "split": board["split"], "test cases": str(board["cases"])}
     return element(
         "div",
-        facts_list({**about, "convention": rules["name"]}),
+        facts_list({**about, "convention": board["conventions"]["name"]}),
         _ranks(board["entries"]),
         _differences(board["entries"]),
         element(
@@ -59,7 +58,7 @@ def _board(board: Document) -> Markup:
             class_="side-by-side",
         ),
         element("p", FOOT, class_="quiet"),
-        element("p", f"Convention '{rules['name']}': {rules['empty']} HD95: {rules['hd95']}.", class_="quiet"),
+        element("p", rules_of(board), class_="quiet"),
     )
 
 

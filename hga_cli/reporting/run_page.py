@@ -57,6 +57,12 @@ def progress_of(facts: RunFacts) -> str:
     return f"{done} of {facts.wanted_epochs} epochs"
 
 
+def outdated_notice(facts: RunFacts) -> list[Markup]:
+    """Return what is to be said of scores of another model than the run has now; nothing where they are of this one."""
+    text = f"The scores of run {facts.name} are of another model than it has now. What helps: hga evaluate {facts.name}"
+    return [notice(text)] if facts.is_outdated else []
+
+
 def _head(facts: RunFacts) -> Markup:
     config = facts.config
     pairs = {
@@ -69,7 +75,7 @@ def _head(facts: RunFacts) -> Markup:
     if facts.metrics is not None:
         scores = facts.metrics["mean"].items()
         pairs |= {f"mean Dice {region}": f"{percent(one['dice'])} %" for region, one in scores}
-    parts = [element("h1", f"Run {facts.name}"), facts_list(pairs)]
+    parts = [element("h1", f"Run {facts.name}"), facts_list(pairs), *outdated_notice(facts)]
     if not facts.is_finished:
         how = f"hga train --resume --run {facts.name}"
         parts.append(notice(f"This training is not finished: {progress_of(facts)}. It goes on with: {how}"))

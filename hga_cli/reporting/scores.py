@@ -20,14 +20,23 @@ def score_tables(metrics: Document) -> Markup:
     spread = [_spread(region, metrics["overall"][region]) for region in mean]
     columns = ["region", "Dice %", "sd over cases", "95 % interval", "worst combination", "its Dice %"]
     worst = [_worst(metrics, region) for region in mean]
-    rules = metrics["conventions"]
     return element(
         "div",
         element("div", *maps, class_="side-by-side"),
         plain_table("Mean over combinations", columns, [[*one, *low] for one, low in zip(spread, worst, strict=True)]),
-        element("p", f"Convention '{rules['name']}': {rules['empty']} HD95: {rules['hd95']}.", class_="quiet"),
-        element("p", f"Interval: {rules['interval']['method']}. Scored on '{metrics['split']}'.", class_="quiet"),
+        element("p", rules_of(metrics), class_="quiet"),
+        element(
+            "p",
+            f"Interval: {metrics['conventions']['interval']['method']}. Scored on '{metrics['split']}'.",
+            class_="quiet",
+        ),
     )
+
+
+def rules_of(metrics: Document) -> str:
+    """Return what empty structures score, and which HD95 it is."""
+    rules = metrics["conventions"]
+    return f"Convention '{rules['name']}': {rules['empty']} HD95: {rules['hd95']}."
 
 
 def validation_map(validation: Document, modalities: Sequence[str]) -> Markup:
@@ -57,10 +66,13 @@ def what_to_expect(facts: RunFacts) -> Markup:
 
 
 def expectation_of(facts: RunFacts) -> Expectation | None:
-    """Return what was measured of each combination: in the evaluation, else in the latest validation; None: never."""
+    """Return what was measured of each combination: in the evaluation, else in the latest validation; None: never.
+
+    An evaluation of another model says nothing.
+    """
     latest = facts.validations[-1]["validation"] if facts.validations else None
     validated = Expectation.from_contest({"latest": latest})
-    evaluated = Expectation.from_metrics(facts.metrics) if facts.metrics is not None else None
+    evaluated = None if facts.metrics is None or facts.is_outdated else Expectation.from_metrics(facts.metrics)
     return evaluated.over(validated) if evaluated else validated
 
 

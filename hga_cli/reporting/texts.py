@@ -9,6 +9,9 @@ from hga_cli.reporting.facts import Document
 from hga_cli.reporting.heat_map import is_known
 from hga_cli.reporting.markup import Markup, element
 
+RULES = ("convention", "hd95_definition")
+"""The last columns of every CSV, as in ``metrics.csv``."""
+
 
 def copy_box(title: str, text: str, file: str) -> Markup:
     """Return a text with a button that copies it and a link that saves it as ``file``; neither asks a server."""
@@ -32,13 +35,21 @@ def csv_of(runs: Mapping[str, Document]) -> str:
     """Return one line for each run, combination and region; ``runs`` is title -> document of ``metrics.json``."""
     text = StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(["run", "combination", "region", "dice", "hd95_mm", "cases"])
+    lines.writerow(["run", "combination", "region", "dice", "hd95_mm", "cases", *RULES])
     for title, metrics in runs.items():
         for name, row in metrics["combinations"].items():
             for region, one in row.items():
-                lines.writerow([title, name, region, _number(one["dice"]), _number(one["hd95"]), one["n"]])
+                scores = [csv_number(one["dice"]), csv_number(one["hd95"]), one["n"]]
+                lines.writerow([title, name, region, *scores, *rules_for_csv(metrics)])
     return text.getvalue()
 
 
-def _number(value: float | None) -> str:
+def rules_for_csv(document: Document) -> list[str]:
+    """Return what stands in the columns ``RULES``."""
+    rules = document["conventions"]
+    return [rules["name"], rules["hd95"].partition(",")[0]]
+
+
+def csv_number(value: float | None) -> str:
+    """Return a number as it stands in a table; nothing where there is none."""
     return f"{value:.4f}" if is_known(value) else ""

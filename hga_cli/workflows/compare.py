@@ -124,7 +124,8 @@ def _require_same_cases(ours: Set[Key], theirs: Set[Key]) -> None:
         for (case, which), combinations in alone.items()
     ]
     if problems:
-        message = f"the two evaluations do not have the same cases and combinations: {len(problems)} cases differ"
+        count = len({case for case, _ in alone})
+        message = f"the two evaluations do not have the same cases and combinations: {count} cases differ"
         hint = "evaluate both alike; or compare what both have: --set evaluation.unpaired=skip"
         raise ProblemsError(message, problems, hint=hint)
 

@@ -61,7 +61,7 @@ def evaluate(
         progress: is told each case.
 
     Returns:
-        The document of ``metrics.json``: conventions, combinations, mean, overall, worst, cases.
+        The document of ``metrics.json``: conventions, combinations, mean, overall, worst, structures, cases.
 
     Raises:
         DataError: no case to score, or the store has other modalities or labels than the model.
@@ -116,8 +116,8 @@ def evaluate_shard(
     _require_fit(model, store, cases)
     kept = KeptScores(keep_in, model, store, how)
     part = cases[shard[0] - 1 :: shard[1]]
-    missing = ranks.from_first([case for case in part if kept.read(case) is None])
-    theirs = {case for place, case in enumerate(missing) if place % ranks.count != ranks.rank}
+    missing = ranks.from_first([case for case in part if kept.read(case) is None] if ranks.is_first else [])
+    theirs = set(missing) - set(missing[ranks.rank :: ranks.count])
     _scored(model, store, [case for case in part if case not in theirs], how, kept, progress or Silent())
     ranks.gather(None)  # all have finished
     return [case for case in cases if kept.read(case) is None]

@@ -97,13 +97,16 @@ def _metrics_of(facts: RunFacts) -> dict[str, Any]:
     """Return the scores of a run.
 
     Raises:
-        DataError: it is not finished, or was not evaluated.
+        DataError: it is not finished, or its model was not evaluated.
     """
     if not facts.is_finished:
         message = f"the training is not finished: hga train --resume --run {facts.name}"
         raise DataError(message)
     if facts.metrics is None:
         message = f"it was not evaluated: hga evaluate {facts.name}"
+        raise DataError(message)
+    if facts.is_outdated:
+        message = f"its scores are of another model than it has now: hga evaluate {facts.name}"
         raise DataError(message)
     return dict(facts.metrics)
 

@@ -1,7 +1,7 @@
 """What runs reached that differ in nothing but their seed, and whether that is more than a baseline reached."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan
@@ -10,7 +10,7 @@ from typing import Any
 
 from hga_cli.core.combinations import Combination
 from hga_cli.core.digest import digest
-from hga_cli.reporting.facts import Document
+from hga_cli.reporting.facts import Document, flat_settings
 from hga_cli.reporting.heat_map import is_known
 from hga_cli.workflows.compare import SCORES, compare
 from hga_cli.workflows.resume import FREE_ON_RESUME, SECTIONS_OF_TRAINING
@@ -46,7 +46,7 @@ class Scored:
     def settings(self) -> dict[str, Any]:
         """Return what it was trained and scored with, but for its seed: dotted key -> value."""
         trained = {name: self.config[name] for name in SECTIONS_OF_TRAINING if name != "seed"}
-        flat = _flat({**trained, "evaluation": self.metrics["origin"]["settings"]})
+        flat = flat_settings({**trained, "evaluation": self.metrics["origin"]["settings"]})
         return {key: value for key, value in flat.items() if key not in FREE_ON_RESUME}
 
     @property
@@ -178,10 +178,3 @@ def _network(entry: Entry) -> dict[str, Any]:
 
 def _or_none(value: float) -> float | None:
     return value if is_known(value) else None
-
-
-def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= _flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {f"{above}{key}": value}
-    return found

@@ -6,6 +6,7 @@ from io import StringIO
 from typing import Any
 
 from hga_cli.reporting.heat_map import is_known
+from hga_cli.reporting.texts import RULES, csv_number, rules_for_csv
 from hga_cli.workflows.leaderboard_entry import ALL_REGIONS
 from hga_cli.workflows.metrics_latex import SPECIAL, erasing
 
@@ -19,15 +20,16 @@ def csv_text(document: Mapping[str, Any]) -> str:
     lines = csv.writer(text, lineterminator="\n")
     scores = ("dice", "dice_sd", "hd95_mm", "rarest", "rarest_dice", "worst", "worst_dice")
     tests = ("baseline", "cases", "difference", "low", "high", "p_value", "effect_size")
-    lines.writerow(["board", "entry", *COLUMNS, "seeds", "region", *scores, *tests])
+    lines.writerow(["board", "entry", *COLUMNS, "seeds", "region", *scores, *tests, *RULES])
     for board in document["boards"]:
+        rules = rules_for_csv(board)
         for entry in board["entries"]:
             start = [board["title"], entry["label"], *(entry[name] for name in COLUMNS)]
             seeds = "+".join(map(str, entry["seeds"]))
-            lines.writerow([*start, seeds, ALL_REGIONS, *_scores(entry), *_test(entry, ALL_REGIONS)])
+            lines.writerow([*start, seeds, ALL_REGIONS, *_scores(entry), *_test(entry, ALL_REGIONS), *rules])
             for region, means in entry["regions"].items():
-                known = [_number(means["dice"]), "", _number(means["hd95"]), "", "", "", ""]
-                lines.writerow([*start, seeds, region, *known, *_test(entry, region)])
+                known = [csv_number(means["dice"]), "", csv_number(means["hd95"]), "", "", "", ""]
+                lines.writerow([*start, seeds, region, *known, *_test(entry, region), *rules])
     return text.getvalue()
 
 
@@ -78,21 +80,17 @@ def _cells(entry: Entry) -> list[str]:
 
 def _scores(entry: Entry) -> list[str]:
     rarest, worst = entry["rarest"], entry["worst"]
-    numbers = [_number(entry["dice"]), _number(entry["dice_sd"]), _number(entry["hd95"])]
-    least = ["+".join(rarest["modalities"]), _number(rarest["dice"])]
-    return [*numbers, *least, worst["combination"] or "", _number(worst["dice"])]
+    numbers = [csv_number(entry["dice"]), csv_number(entry["dice_sd"]), csv_number(entry["hd95"])]
+    least = ["+".join(rarest["modalities"]), csv_number(rarest["dice"])]
+    return [*numbers, *least, worst["combination"] or "", csv_number(worst["dice"])]
 
 
 def _test(entry: Entry, region: str) -> list[str]:
     found = entry["differences"].get(region, {}).get("dice", {"n": 0})
     if not found["n"]:
         return [entry["baseline"] or "", *[""] * 6]
-    numbers = [_number(found[key]) for key in ("mean_difference", "low", "high", "p_value", "effect_size")]
+    numbers = [csv_number(found[key]) for key in ("mean_difference", "low", "high", "p_value", "effect_size")]
     return [entry["baseline"], str(found["n"]), *numbers]
-
-
-def _number(value: float | None) -> str:
-    return f"{value:.4f}" if is_known(value) else ""
 
 
 def _percent(value: float | None) -> str:

@@ -6,21 +6,21 @@ import torch
 
 from hga_cli.alignment.frequency import frequency_weights
 from hga_cli.alignment.requirements import require_fit
-from hga_cli.core.catalog import BACKBONES, BALANCERS, OUTER_UPDATES, SAMPLERS
+from hga_cli.core.backbones import BACKBONES
+from hga_cli.core.catalog import BALANCERS, OUTER_UPDATES, SAMPLERS
 from hga_cli.core.combinations import Combination, parse_combinations
 from hga_cli.core.digest import digest
 from hga_cli.core.errors import ConfigError, DataError
 from hga_cli.core.settings import Config
 from hga_cli.data.imbalance import ImbalanceTable, item_of
 from hga_cli.data.patches import CaseReader
-from hga_cli.data.raw.consistency import same_images
 from hga_cli.data.sampling import Sampler
-from hga_cli.data.splits import check_split
 from hga_cli.data.store import Store
 from hga_cli.engine.objective import Objective
 from hga_cli.engine.precision import check_precision
 from hga_cli.engine.ranks import Ranks
 from hga_cli.engine.training import Scheme
+from hga_cli.workflows.split import check_again
 
 STEPS_THAT_BELONG_TOGETHER = {"meta": 2}
 """Outer update -> steps between two moments at which the weights are those proper: an epoch must not end elsewhere."""
@@ -61,6 +61,7 @@ def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None
         DataError: the store is unfinished, split or table are absent or do not fit, or a case may use nothing.
         ConfigError: patch and network, or method and network, do not fit, or a name is unknown.
     """
+    ranks = ranks or Ranks()
     store.require_complete()
     if len(config.data.patch) != config.network.dims:
         message = f"data.patch has {len(config.data.patch)} numbers but network.dims is {config.network.dims}"
@@ -72,13 +73,12 @@ def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None
     BALANCERS.check(config.optim.balancer)
     OUTER_UPDATES.check(config.method.outer.kind)
     check_precision(device, config.optim.precision)
-    _refuse_parts_of_batches(config, ranks or Ranks())
+    _refuse_parts_of_batches(config, ranks)
     parse_combinations(config.validation.combinations, store.modalities)
     Objective(config.method, store.modalities)
     require_fit(config.method, config.network.backbone, store.modalities)
     split, table = store.split(config.data.split), store.table(config.data.imbalance)
-    subjects = {case: entry.subject for case, entry in store.cases.items()} | split.about.get("subjects", {})
-    check_split(split, subjects, same_images(store.cases))
+    check_again(split, store)
     if not split.train:
         message = f"split '{split.name}' has no training case"
         raise DataError(message)
@@ -109,7 +109,7 @@ def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None
         left_out=len(found) - len(available),
         sampler=sampler,
         device=device,
-        ranks=ranks or Ranks(),
+        ranks=ranks,
         sources={
             "split": digest([split.train, split.val, split.test]),
             "available": digest(available),

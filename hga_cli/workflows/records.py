@@ -73,7 +73,7 @@ class Result:
     """modality -> file that was used; the combination the model saw."""
     made_from: Ingredients
     outputs: dict[str, str]
-    """What (``labels``, ``probabilities``, ``entropy``, ``disagreement``) -> name of its file."""
+    """What (``labels``, ``probabilities``, ``entropy``, ``disagreement``, ``overlay``) -> name of its file."""
     output: Path
     """The label map."""
     voxels: str

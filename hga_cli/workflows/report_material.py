@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from hga_cli.core.combinations import parse_combination
-from hga_cli.core.errors import DataError, HgaError
+from hga_cli.core.errors import ConfigError, DataError, HgaError
 from hga_cli.core.progress import Progress, stage
 from hga_cli.core.run_folder import RunFolder
 from hga_cli.data.store import Store
 from hga_cli.engine.inference import TrainedModel
+from hga_cli.engine.model_file import model_digest, read_model
 from hga_cli.reporting.examples import Choice, Example, choose, draw
 from hga_cli.reporting.facts import Document, RunFacts
 from hga_cli.reporting.presence import Presence
@@ -21,7 +22,7 @@ from hga_cli.reporting.texts import csv_of
 from hga_cli.workflows.compare import read_metrics
 from hga_cli.workflows.leakage import split_digest
 from hga_cli.workflows.metrics_latex import as_latex
-from hga_cli.workflows.models import load_from
+from hga_cli.workflows.models import checkpoint_of, load_from
 from hga_cli.workflows.stores import store_of
 
 
@@ -48,7 +49,16 @@ def facts_of(run: RunFolder) -> RunFacts:
     if metrics is not None and "model" not in metrics.get("origin", {}):
         message = f"'{path}' does not say which model was scored: it is of folders of masks, or of an older hga"
         raise DataError(message, hint=f"evaluate the run: hga evaluate {run.name}")
-    return RunFacts.of(run, metrics)
+    return RunFacts.of(run, metrics, is_outdated=metrics is not None and _is_outdated(run, metrics["origin"]))
+
+
+def _is_outdated(run: RunFolder, origin: Document) -> bool:
+    """Tell whether a run has another model now than the one that was scored; one that cannot be read is none."""
+    try:
+        model = model_digest(*read_model(checkpoint_of(run, origin["settings"]["checkpoint"])))
+    except ConfigError:
+        return False
+    return bool(model != origin["model"]["digest"])
 
 
 def material_of(facts: RunFacts, run: RunFolder, wishes: Wishes, progress: Progress) -> Material:
@@ -73,6 +83,9 @@ def material_of(facts: RunFacts, run: RunFolder, wishes: Wishes, progress: Progr
 def _choices(facts: RunFacts, wishes: Wishes) -> list[Choice] | HgaError:
     if facts.metrics is None:
         message = f"run '{facts.name}' was not evaluated, so nobody knows its best and worst case"
+        return DataError(message, hint=f"hga evaluate {facts.name}")
+    if facts.is_outdated:
+        message = f"run '{facts.name}' has another model now than the one that was evaluated"
         return DataError(message, hint=f"hga evaluate {facts.name}")
     text = wishes.combination
     return choose(facts.metrics, None if text is None else parse_combination(text, facts.metrics["modalities"]))
@@ -104,7 +117,7 @@ def _examples(
     examples = []
     try:
         model = load_from(run, settings["checkpoint"], wishes.device)
-        _require_same(metrics["origin"], model, store)
+        _require_same_split(metrics["origin"], model, store)
         with stage(progress, f"predict for the page of {run.name}", len(choices)):
             for choice in choices:
                 examples.append(draw(model, store, choice, overlap=settings["overlap"]))
@@ -114,20 +127,16 @@ def _examples(
     return examples
 
 
-def _require_same(origin: Document, model: TrainedModel, store: Store) -> None:
+def _require_same_split(origin: Document, model: TrainedModel, store: Store) -> None:
     """Refuse pictures that would not be those of the scores.
 
     Raises:
-        DataError: says what is other than in the evaluation.
+        DataError: the store has another split than the evaluation.
     """
-    hint = f"hga evaluate {model.name}"
-    if origin["model"]["digest"] != model.digest:
-        message = f"run '{model.name}' has another model now than the one that was evaluated"
-        raise DataError(message, hint=hint)
     name = origin["split"]["name"]
     if split_digest(store.split(name)) != origin["split"]["digest"]:
         message = f"store '{store.path}' has another split '{name}' now than the one that was evaluated"
-        raise DataError(message, hint=hint)
+        raise DataError(message, hint=f"hga evaluate {model.name}")
 
 
 def _papers(facts: RunFacts) -> Mapping[str, str]:

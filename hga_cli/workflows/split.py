@@ -90,14 +90,22 @@ def subjects_of(store: Store, settings: Settings) -> dict[str, str]:
 
 def unusable_splits(store: Store) -> dict[str, str]:
     """Return why splits of a store cannot be used any more: name of the split -> cases that are gone, or a leak."""
-    twins, by_rule, found = same_images(store.cases), _by_rule(store), {}
+    found = {}
     for name in store.splits:
         try:
-            split = store.split(name)
-            check_split(split, by_rule | split.about.get("subjects", {}), twins)
+            check_again(store.split(name), store)
         except DataError as error:
             found[name] = error.message
     return found
+
+
+def check_again(kept: Split, store: Store) -> None:
+    """Make sure that a kept split is without a leak in the store as it is now; subjects are those it remembers.
+
+    Raises:
+        DataError: as ``check_split``.
+    """
+    check_split(kept, _by_rule(store) | kept.about.get("subjects", {}), same_images(store.cases))
 
 
 def _by_rule(store: Store) -> dict[str, str]:

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from hga_cli.alignment.meta import MetaSampler, MetaUpdate
+from hga_cli.alignment.meta import MetaDropSampler, MetaSampler, MetaUpdate
 from hga_cli.core.errors import DataError
 from hga_cli.core.settings import Outer
+from hga_cli.data.dropout import DropoutSampler
 from hga_cli.data.sampling import CaseSampler
 
 MODALITIES = ("flair", "t1ce", "t2")
@@ -20,12 +21,18 @@ CASES = {
 }
 
 
-def sampler(available=CASES, *, batch=2, seed=3):
-    return MetaSampler(available, MODALITIES, batch=batch, order="random", seed=seed)
+BOTH = pytest.mark.parametrize(
+    ("kind", "partial"), [(MetaSampler, CaseSampler), (MetaDropSampler, DropoutSampler)], ids=["meta", "meta_drop"]
+)
 
 
-def test_in_turn_a_usual_batch_and_a_complete_case():
-    one, usual = sampler(), CaseSampler(CASES, MODALITIES, batch=2, order="random", seed=3)
+def sampler(available=CASES, *, batch=2, seed=3, kind=MetaSampler):
+    return kind(available, MODALITIES, batch=batch, order="random", seed=seed)
+
+
+@BOTH
+def test_in_turn_a_partial_batch_and_a_complete_case(kind, partial):
+    one, usual = sampler(kind=kind), partial(CASES, MODALITIES, batch=2, order="random", seed=3)
     for pair in range(20):
         first, second = one.draw(2 * pair), one.draw(2 * pair + 1)
         assert first == usual.draw(pair)
@@ -43,11 +50,13 @@ def test_complete_cases_are_passed_through_again_and_again():
     assert len(set(rounds)) > 2
 
 
-def test_a_step_is_a_function_of_seed_and_number():
-    forwards = [sampler().draw(step) for step in range(40)]
-    one = sampler(dict(reversed(CASES.items())))
+@BOTH
+def test_a_step_is_a_function_of_seed_and_number(kind, partial):
+    del partial
+    forwards = [sampler(kind=kind).draw(step) for step in range(40)]
+    one = sampler(dict(reversed(CASES.items())), kind=kind)
     assert [one.draw(step) for step in reversed(range(40))] == forwards[::-1]
-    assert [sampler(seed=4).draw(step) for step in range(40)] != forwards
+    assert [sampler(seed=4, kind=kind).draw(step) for step in range(40)] != forwards
 
 
 def test_an_epoch_is_a_pass_of_pairs():

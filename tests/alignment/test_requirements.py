@@ -3,7 +3,8 @@
 import pytest
 
 from hga_cli.alignment.requirements import require_fit
-from hga_cli.core.catalog import BACKBONES, shipped
+from hga_cli.core.backbones import BACKBONES
+from hga_cli.core.catalog import shipped
 from hga_cli.core.config import resolve
 from hga_cli.core.errors import ConfigError
 from hga_cli.engine.objective import Objective

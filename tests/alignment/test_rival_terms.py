@@ -1,5 +1,6 @@
-"""The terms of MAG and GSS: by hand, against plain numpy, and what must not matter."""
+"""The terms of MAG, GSS and PMR: by hand, against plain numpy, and what must not matter."""
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -9,9 +10,11 @@ from torch import tensor
 
 from hga_cli.alignment.features import FeatureDistillation
 from hga_cli.alignment.group import GroupSupport, group_target
+from hga_cli.alignment.pmr import PrototypicalRebalance
 from hga_cli.alignment.term import Outputs
+from hga_cli.core.backbones import Ability
 from hga_cli.core.errors import ConfigError
-from hga_cli.networks.backbone import Ability, Prediction
+from hga_cli.networks.backbone import Prediction
 
 NAMES = ("flair", "t1ce", "t2")
 
@@ -56,7 +59,8 @@ def sample(seen, place):
         logits, feature, deepest = (part[place : place + 1] for part in parts)
         return Prediction(logits=logits, feature=feature, deepest=deepest)
 
-    return assembled({name: one(prediction) for name, prediction in seen.alone.items()})
+    parts = assembled({name: one(prediction) for name, prediction in seen.alone.items()})
+    return replace(parts, label=seen.label[place : place + 1])
 
 
 def two_classes(*probability_of_1):
@@ -177,22 +181,36 @@ def test_one_modality_alone_has_its_own_feature():
     assert losses["t2"].tolist() == [0.0, 0.0]
 
 
-TERMS = [GroupSupport(), GroupSupport(leader="t1ce"), FeatureDistillation(), FeatureDistillation(kind="l1")]
-IDS = ["group", "group led", "features", "features l1"]
+def labelled(names=NAMES, batch=2):
+    """Random predictions of voxels of three classes, of which the first sample has two."""
+    seen = outputs(names, batch=batch, space=(6, 7))
+    label = torch.randint(0, 3, (batch, 6, 7), generator=torch.Generator().manual_seed(3))
+    label[0][label[0] == 2] = 1
+    return replace(seen, label=label)
+
+
+TERMS = [
+    GroupSupport(),
+    GroupSupport(leader="t1ce"),
+    FeatureDistillation(),
+    FeatureDistillation(kind="l1"),
+    PrototypicalRebalance(),
+]
+IDS = ["group", "group led", "features", "features l1", "pmr"]
 
 
 @pytest.mark.parametrize("term", TERMS, ids=IDS)
 def test_the_order_of_modalities_does_not_matter(term):
-    wanted = term(outputs()).losses
+    wanted = term(labelled()).losses
     for names in permutations(NAMES):
-        found = term(outputs(names)).losses
+        found = term(labelled(names)).losses
         for name in NAMES:
             torch.testing.assert_close(found[name], wanted[name])
 
 
 @pytest.mark.parametrize("term", TERMS, ids=IDS)
 def test_samples_of_a_batch_are_independent(term):
-    seen = outputs(batch=3)
+    seen = labelled(batch=3)
     together = term(seen).losses
     for place in range(3):
         for name, loss in term(sample(seen, place)).losses.items():
@@ -215,7 +233,8 @@ def test_extreme_and_half_precision_predictions_have_finite_losses_and_gradients
     for one in alone.values():
         one.logits.requires_grad_()
         one.feature.requires_grad_()
-    losses = term(assembled(alone)).losses
+    seen = assembled(alone)
+    losses = term(replace(seen, label=seen.label + tensor([[0, 1], [1, 0]]))).losses
     total = sum(loss.sum() for loss in losses.values())
     assert torch.isfinite(total)
     assert total.dtype == torch.float32
@@ -227,7 +246,7 @@ def test_extreme_and_half_precision_predictions_have_finite_losses_and_gradients
 
 def test_what_they_declare():
     assert GroupSupport.needs == {"separate"}
-    assert FeatureDistillation.needs == {"alone"}
+    assert FeatureDistillation.needs == PrototypicalRebalance.needs == {"alone"}
     assert FeatureDistillation().requires == frozenset()
     assert FeatureDistillation(deepest=True).requires == {Ability.DEEPEST}
     assert GroupSupport().names == frozenset()

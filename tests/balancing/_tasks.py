@@ -30,6 +30,7 @@ class Problem:
         self.slopes = torch.randn(len(names), 6, generator=generator, dtype=torch.float64)
         self.own_slopes = torch.randn(len(names), 3, generator=generator, dtype=torch.float64)
         self.values = dict(zip(names, (1.3, 0.7, 0.9, 1.6, 0.4), strict=False))
+        self.cases = ("case-1",)
 
     def balancer(self, name, **options):
         return BALANCERS.load(name)(self.names, [self.shared], [*self.own.values(), self.idle], **options)
@@ -61,7 +62,7 @@ class Problem:
         balancer.begin(Step(seed=seed, rate=rate, scale=fp16))
         for share in shares:
             if balancer.compares:
-                balancer.observe(*self.logits(present))
+                balancer.observe(*self.logits(present), self.cases)
             losses = self.losses(present, scale)
             balancer.backward(dict(list(losses.items())[::order]), share)
         balancer.merge()

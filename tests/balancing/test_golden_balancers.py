@@ -129,7 +129,7 @@ def test_agm_weighs_by_advantage(case):
         logits = {str(place): torch.tensor([[[0.0], [_other_logit(scores[place])]]]).double() for place in present}
         for place in present:
             assert float(cross_entropy(logits[str(place)], label, weighted=False)) == pytest.approx(scores[place])
-        balancer.observe(logits, label)
+        balancer.observe(logits, label, ("case",))
         weights = balancer.weights(dict.fromkeys(("fused", *map(str, present)), 1.0))
         assert weights.pop("fused") == 1
         wanted = [step["weights_of_active_tasks"][place] for place in present]
@@ -163,10 +163,7 @@ def test_bml_measures_and_picks_the_slowest():
             continue
         picked += 1
         slow = step["slow"][-1]
-        for parameter in parameters:
-            parameter.grad = None
-        before = dict(enumerate(row))
-        found = golden_step(balancer, parameters, before, uses)
+        found = golden_step(balancer, parameters, dict(enumerate(row)), uses)
         alone = golden_step(golden_balancer("equal", parameters, 5), parameters, {slow: row[slow]}, uses)
         torch.testing.assert_close(found, alone)
         assert balancer.state()["speeds"].abs().sum() == 0

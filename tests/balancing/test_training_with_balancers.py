@@ -26,6 +26,8 @@ from hga_cli.workflows.train import train
 
 PLAIN = {"optim__optimiser": "sgd", "optim__momentum": 0.5, "data__patch": [8, 8, 8]}
 """SGD: AdamW makes whole steps of rounding errors where a gradient is zero."""
+OPTIONS = {"bml": {"every": 3}, "dre": {"every": 1, "folds": 2}}
+"""So that they act within a few steps."""
 EARLY = {"network__backbone": "dynunet_early", "data__patch": [32, 32, 32]}
 
 
@@ -58,9 +60,9 @@ def refused(store, says, **changes):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_it_trains_and_continues_bit_for_bit(store, name):
-    """Four steps an epoch, so that epochs end before and after the cut, and bml rebalances."""
-    options = {"every": 3} if name == "bml" else {}
-    changes = {"optim__balancer": name, "optim__iterations": 4, "optim__epochs": 4, "optim__balancer_options": options}
+    """Four steps an epoch, so that epochs end before and after the cut, bml rebalances and dre goes back."""
+    changes = {"optim__balancer": name, "optim__iterations": 4, "optim__epochs": 4}
+    changes |= {"optim__balancer_options": OPTIONS.get(name, {})}
     (whole, patches), (resumed, _) = trained(store, **changes), trained(store, **changes)
     losses = []
     for step in range(16):
@@ -125,11 +127,12 @@ def test_absent_modalities_do_not_move(store, name):
 
 def test_what_makes_no_sense_is_refused_before_training(store):
     refused(store, ["bml", "single modalities", "dynunet_early"], **EARLY, optim__balancer="bml")
+    refused(store, ["dre", "single modalities"], **EARLY, optim__balancer="dre")
     refused(store, ["ogm_ge", "single modalities"], **EARLY, optim__balancer="ogm_ge")
     refused(store, ["agm", "accumulate is 2"], optim__balancer="agm", optim__accumulate=2)
     refused(store, ["famo", "accumulate is 2"], optim__balancer="famo", optim__accumulate=2)
     one_task = {"method.terms.separate.weight": 0}
-    refused(store, ["pcgrad", "one task"], optim__balancer="pcgrad", **one_task)
+    refused(store, ["pcgrad", "no modality alone"], optim__balancer="pcgrad", **one_task)
     trained(store, 1, **one_task)
 
 
@@ -153,11 +156,10 @@ def test_two_processes_weigh_losses_as_one(store, tmp_path):
             torch.testing.assert_close(tensor, right[key], atol=1e-6, rtol=1e-4, msg=key)
 
 
-@pytest.mark.parametrize("name", ["bml", "gradnorm"])
+@pytest.mark.parametrize("name", ["bml", "dre", "gradnorm"])
 def test_two_processes_continue_bit_for_bit(store, tmp_path, name):
     """What the second process learnt is not lost: both have the same, and the checkpoint has it."""
-    options = {"every": 3} if name == "bml" else {}
-    changes = {"optim__balancer": name, "optim__balancer_options": options, "optim__iterations": 4}
+    changes = {"optim__balancer": name, "optim__balancer_options": OPTIONS.get(name, {}), "optim__iterations": 4}
     changes |= {"data__patch": [8, 8, 8], "optim__epochs": 2}
     words = [store.path, tmp_path / "cut", "hga", json.dumps(changes)]
     run_ranks(2, WORKER, store.path, tmp_path / "whole", "hga", json.dumps(changes))

@@ -12,16 +12,19 @@ BASELINE_CONVOLUTION = 0.108
 """Seconds of ``convolution`` on the machine of the targets (Xeon with AMX, 2 threads, quiet)."""
 
 
-def make_training(backbone, precision, layout, *, modalities=BRATS, patch=80, recompute=False):
-    """Return a training of HGA that takes batches of one patch."""
+def make_training(
+    backbone, precision, layout, *, modalities=BRATS, patch=80, recompute=False, method="hga", balancer="equal"
+):
+    """Return a training that takes batches of one patch."""
     flags = {
-        "method.name": "hga",
+        "method.name": method,
         "network.backbone": backbone,
         "data.patch": [patch] * 3,
         "data.batch": 1,
         "optim.precision": precision,
         "optim.layout": layout,
         "optim.epochs": 1,
+        "optim.balancer": balancer,
         "optim.recompute": recompute,
     }
     scheme = Scheme(

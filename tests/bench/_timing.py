@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import median
 
 from rich.console import Console
@@ -24,6 +25,16 @@ class Row:
     def ratio(self):
         """How many times smaller ours is."""
         return self.usual / self.ours if self.usual is not None and self.ours else None
+
+
+def peak_memory():
+    """Return the most memory this process ever had, in GiB.
+
+    Not ``ru_maxrss``, which on Linux starts with that of the process that started this one.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    (line,) = (line for line in status if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 2**20
 
 
 def seconds(function, *arguments):
@@ -54,7 +65,9 @@ def show(title, rows, *, as_json):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(row.what, row.unit, *map(_number, (row.target, row.ours, row.usual, row.ratio)))
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, 110)
+    console.print(table)
 
 
 def _number(value):

@@ -15,21 +15,16 @@ import time
 from statistics import median
 
 import torch
-from _steps import BRATS, make_batch
+from _steps import BRATS, make_batch, make_training
 from _timing import Row, show
 
 from hga_cli.core.catalog import BALANCERS
-from hga_cli.core.config import resolve
-from hga_cli.engine.training import Scheme, Training
 
 GRADIENTS, LOSSES = 2.5, 1.05
 
 
-def make_training(balancer, backbone, patch):
-    flags = {"method.name": "joint", "network.backbone": backbone, "data.patch": [patch] * 3, "data.batch": 1}
-    config = resolve(flags={**flags, "optim.balancer": balancer, "optim.epochs": 1})
-    device = torch.device("cpu")
-    return Training(Scheme(config=config, modalities=BRATS, classes=4, device=device, iterations=10**6))
+def joint(balancer, options):
+    return make_training(options.backbone, "fp32", "contiguous", patch=options.patch, method="joint", balancer=balancer)
 
 
 def bound(name):
@@ -53,11 +48,11 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(1)
     batch = make_batch(BRATS, options.patch)
-    plain = make_training("equal", options.backbone, options.patch)
+    plain = joint("equal", options)
     plain.learn(batch)
     rows = []
     for name in options.balancers:
-        ours = make_training(name, options.backbone, options.patch)
+        ours = joint(name, options)
         ours.learn(batch)
         pairs = [(cpu_seconds(ours, batch), cpu_seconds(plain, batch)) for _ in range(options.steps)]
         ratio = median(mine / usual for mine, usual in pairs)

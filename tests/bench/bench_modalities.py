@@ -9,13 +9,12 @@ at 48^3 with batch 1; memory is that of a process of its own. It reports and nev
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 
 import torch
 from _steps import make_batch, make_training
-from _timing import Row, in_turns, show
+from _timing import Row, in_turns, peak_memory, show
 
 from hga_cli.core.combinations import all_combinations
 
@@ -43,7 +42,7 @@ def measure(backbone, count, rounds):
     tasks = {"encode": encode, "fuse": fuse, "step": lambda: training.learn(batch)}
     in_turns(tasks, [()])
     found = in_turns(tasks, [()] * rounds)
-    return {**found, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    return {**found, "memory": peak_memory()}
 
 
 def main():

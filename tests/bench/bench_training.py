@@ -13,14 +13,13 @@ nothing else. It reports and never fails.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 from math import comb
 
 import torch
 from _steps import BASELINE_CONVOLUTION, BRATS, convolution, make_batch, make_training, one_by_one
-from _timing import Row, in_turns, show
+from _timing import Row, in_turns, peak_memory, show
 
 from hga_cli.engine.precision import autocast
 
@@ -77,7 +76,7 @@ def print_peak(options):
     )
     for _ in range(2):
         training.learn(make_batch(BRATS[: options.present], options.patch))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+    print(peak_memory())
 
 
 def rows_of(options, precision, layout, target, memory):
@@ -116,8 +115,8 @@ def main():
     parser.add_argument("--patch", type=int, default=80)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--layout", default="contiguous")
+    parser.add_argument("--precision", help="only this one")
+    parser.add_argument("--layout", help="only this one")
     parser.add_argument("--present", type=int, default=len(BRATS))
     parser.add_argument("--recompute", action="store_true")
     parser.add_argument("--peak", action="store_true")
@@ -130,6 +129,8 @@ def main():
     rows = []
     for precision, target in (("fp32", fp32), ("bf16", bf16)):
         for layout in ("contiguous", "channels_last"):
+            if options.precision not in (None, precision) or options.layout not in (None, layout):
+                continue
             rows += rows_of(options, precision, layout, target, memory)
     show(f"training step, {options.backbone}, {options.patch}^3", rows, as_json=options.json)
     return None

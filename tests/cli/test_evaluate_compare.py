@@ -66,18 +66,26 @@ SKIP = ("--set", "evaluation.unpaired=skip")
 
 
 def test_other_cases_are_refused(hga, runs):
-    """Each case that only one evaluation has is named, and what to type to leave it out."""
+    """Each case that only one evaluation has, if only under one combination, is named, and how to leave it out."""
     rows = json.loads((folder(runs / "runs" / "better") / "metrics.json").read_text())["cases"]
-    without_t1ce = rows[0]["case"]
-    gone = rows[-1]["case"]
-    kept = [row for row in rows if row["case"] != gone and (row["case"], row["combination"]) != (without_t1ce, "t1ce")]
-    change(runs, cases=kept)
+    other, gone = rows[0]["case"], rows[-1]["case"]
+    change(
+        runs,
+        cases=[
+            {**row, "combination": "t2"} if (row["case"], row["combination"]) == (other, "t1ce") else row
+            for row in rows
+            if row["case"] != gone
+        ],
+    )
     says = ["do not have the same cases and combinations", "2 cases differ", "evaluation.unpaired=skip"]
     outcome = hga(*evaluating(runs, "road", "--compare", "better", "--json"), code=3)
     assert all(text in outcome.err for text in says)
-    found = {one["case"]: one["problem"] for one in outcome.document["problems"]}
-    assert found[without_t1ce] == "only the first evaluation has it with t1ce"
-    assert found.keys() == {without_t1ce, gone}
+    found = [(one["case"], one["problem"]) for one in outcome.document["problems"]]
+    assert {case for case, _ in found} == {other, gone}
+    assert {problem for case, problem in found if case == other} == {
+        "only the first evaluation has it with t1ce",
+        "only the second evaluation has it with t2",
+    }
 
 
 def test_only_common_cases_are_paired_on_demand(hga, runs):

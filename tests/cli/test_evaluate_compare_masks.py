@@ -10,7 +10,7 @@ CASES = ["Phantom-00001-000", "Phantom-00002-000", "Phantom-00003-000", "Phantom
 
 @pytest.fixture(scope="module")
 def masks(hga, sample_data, tmp_path_factory):
-    """Three evaluations of the same masks: ``good`` (copies), ``bad`` (all masks of one case), and ``fewer``."""
+    """Three evaluations: ``good`` (copies of the references), ``bad`` (half of each), ``fewer`` (a case less)."""
     top = tmp_path_factory.mktemp("masks")
     for name in ("labels", "good", "bad", "fewer"):
         (top / name).mkdir()
@@ -70,7 +70,8 @@ def test_run_beside_a_folder(hga, road, masks, tmp_path):
     road.copy_of_run(tmp_path / "runs")
     hga("evaluate", "road", *runs, "--device", "cpu")
     hga.refuses("evaluate", "road", "--compare", masks / "good", *runs, code=3, says="share no case")
-    hga("evaluate", "road", "--compare", tmp_path / "runs" / "road", *runs)
+    document = hga("evaluate", "road", "--compare", tmp_path / "runs" / "road", *runs, "--json").document
+    assert (document["first"], document["second"], document["split"]) == ("road", "road", "test")
 
 
 def test_evaluation_in_a_folder_of_its_own(hga, road, tmp_path):

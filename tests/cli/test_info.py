@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from hga_cli.core import catalog
+from hga_cli.core import backbones, catalog
 from hga_cli.core.catalog import shipped
 from hga_cli.core.config import resolve
 from hga_cli.core.names import KINDS, SHIPPED, TABLES, listed
@@ -201,7 +201,8 @@ class TestNames:
             assert one["name"] in out
 
     def test_every_table_of_the_catalog_is_a_kind(self):
-        tables = [value for value in vars(catalog).values() if isinstance(value, catalog.Registry)]
+        names = {**vars(backbones), **vars(catalog)}
+        tables = [value for value in names.values() if isinstance(value, catalog.Registry)]
         assert {table.kind for table in tables} == {table.kind for table in TABLES.values()}
 
     @pytest.mark.parametrize(("kind", "name"), FILES)

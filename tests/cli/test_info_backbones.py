@@ -1,11 +1,11 @@
 """``hga info backbones``: what each can do, and how many parameters it has beside the published ones."""
 
-from hga_cli.networks.facts import FACTS
+from hga_cli.core.backbones import BACKBONES
 
 
 def test_what_each_backbone_can_do(hga):
     found = {one["name"]: one for one in hga("info", "backbones", "--json").document["backbones"]}
-    assert found.keys() == FACTS.keys()
+    assert found.keys() == BACKBONES.entries.keys()
     m2ftrans, shaspec = found["m2ftrans"], found["shaspec"]
     assert (m2ftrans["fusion"], m2ftrans["separate_decoder"], m2ftrans["dims"]) == ("in between", True, [2, 3])
     assert (m2ftrans["deep_supervision"], m2ftrans["patch_multiple"]) == ([1, 2, 4, 8, 16], 16)
@@ -18,7 +18,7 @@ def test_what_each_backbone_can_do(hga):
     }
     assert rows["rfnet"] == ["2D 3D", "in between", "yes", "1 to 1/8", "-", "n x 8"]
     assert rows["unet"] == ["2D 3D", "late", "no", "no", "deepest", "any"]
-    assert rows.keys() == FACTS.keys()
+    assert rows.keys() == BACKBONES.entries.keys()
 
 
 def test_parameters_of_a_backbone_beside_the_published_ones(hga):

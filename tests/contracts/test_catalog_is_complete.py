@@ -5,13 +5,14 @@ from importlib.resources import files
 
 import pytest
 
-from hga_cli.core import catalog
-from hga_cli.core.catalog import Registry, shipped
+from hga_cli.core import backbones, catalog
+from hga_cli.core.catalog import shipped
 from hga_cli.core.config import resolve
+from hga_cli.core.registry import Registry
 from hga_cli.core.settings import Config
 from hga_cli.data.raw.description import load_description
 
-REGISTRIES = [value for value in vars(catalog).values() if isinstance(value, Registry)]
+REGISTRIES = [one for module in (backbones, catalog) for one in vars(module).values() if isinstance(one, Registry)]
 ENTRIES = [(registry, name) for registry in REGISTRIES for name in registry.entries]
 PRESETS = [(folder, name) for folder in ("methods", "recipes") for name in shipped(f"presets/{folder}")]
 
@@ -64,7 +65,7 @@ def test_method_resolves_to_names_that_exist(name):
 @pytest.mark.parametrize("name", shipped("presets/recipes"))
 def test_recipe_resolves_to_names_that_exist(name):
     config = resolve(recipe=name)
-    catalog.BACKBONES.check(config.network.backbone)
+    backbones.BACKBONES.check(config.network.backbone)
     catalog.BALANCERS.check(config.optim.balancer)
     assert len(config.data.patch) == config.network.dims
 
@@ -81,7 +82,7 @@ def test_description_has_name_and_title(name):
 
 def test_default_names_exist():
     config = Config()
-    catalog.BACKBONES.check(config.network.backbone)
+    backbones.BACKBONES.check(config.network.backbone)
     catalog.BALANCERS.check(config.optim.balancer)
     assert config.method.name in shipped("presets/methods")
 
@@ -90,7 +91,7 @@ def test_help_lists_every_choice(hga):
     text = " ".join(hga("train", "--help", env={"COLUMNS": "400"}).out.split())
     for option, names in {
         "--method": shipped("presets/methods"),
-        "--backbone": catalog.BACKBONES.entries,
+        "--backbone": backbones.BACKBONES.entries,
         "--balancer": catalog.BALANCERS.entries,
         "--preset": shipped("presets/recipes"),
     }.items():

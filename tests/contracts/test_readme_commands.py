@@ -9,7 +9,8 @@ import pytest
 import typer
 
 from hga_cli.cli.app import app
-from hga_cli.core.catalog import BACKBONES, BALANCERS, shipped
+from hga_cli.core.backbones import BACKBONES
+from hga_cli.core.catalog import BALANCERS, shipped
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 COMMANDS = typer.main.get_command(app).commands

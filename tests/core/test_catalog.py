@@ -2,7 +2,8 @@ import tomllib
 
 import pytest
 
-from hga_cli.core.catalog import BACKBONES, BALANCERS, OUTER_UPDATES, SAMPLERS, TERMS, Entry, Registry, shipped
+from hga_cli.core.backbones import BACKBONES
+from hga_cli.core.catalog import BALANCERS, OUTER_UPDATES, SAMPLERS, TERMS, Entry, Registry, shipped
 from hga_cli.core.errors import ConfigError
 
 TABLES = [BACKBONES, BALANCERS, OUTER_UPDATES, SAMPLERS, TERMS]

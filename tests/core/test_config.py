@@ -3,7 +3,8 @@ from dataclasses import fields, is_dataclass
 
 import pytest
 
-from hga_cli.core.catalog import BACKBONES, BALANCERS, OUTER_UPDATES, SAMPLERS, TERMS, shipped
+from hga_cli.core.backbones import BACKBONES
+from hga_cli.core.catalog import BALANCERS, OUTER_UPDATES, SAMPLERS, TERMS, shipped
 from hga_cli.core.config import build, differences, dump, merged, resolve, to_toml
 from hga_cli.core.errors import ConfigError, UsageError
 from hga_cli.core.settings import Config

@@ -110,6 +110,23 @@ def test_long_names_are_cut_and_stay_apart(runs):
     assert found[0].name != found[1].name
 
 
+def test_settings_of_a_method_are_laid_over_it(runs):
+    """Unlike the terms of a file for ``-c``, which are all terms."""
+    (one,) = runs('dataset = "brats"\nmethods = ["joint"]\n[settings.method.terms.fused]\nweight = 0.5')
+    shipped_one = resolve(flags={"method.name": "joint"}).method
+    assert one.config.method.terms.keys() == shipped_one.terms.keys()
+    assert one.config.method.terms["fused"].weight == 0.5 != shipped_one.terms["fused"].weight
+
+
+def test_a_method_of_a_file_may_stand_in_the_list(runs, tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('[method]\nname = "mine"\n[method.terms.fused]\nweight = 1.0\n', encoding="utf-8")
+    found = runs('dataset = "brats"\nmethods = ["joint", "mine"]', config=file)
+    assert [(one.config.method.name, len(one.config.method.terms)) for one in found][1] == ("mine", 1)
+    assert found[0].config.method == resolve(flags={"method.name": "joint"}).method
+    assert [options(one.words) for one in found] == [one.config for one in found]
+
+
 @pytest.mark.parametrize(
     ("text", "says", "hint"),
     [

@@ -37,12 +37,23 @@ def write(path, array, affine=None):
     return path
 
 
+def touch(root, *names):
+    """Make empty files: all that names are looked at for."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
 def write_raw(root, case, present=MODALITIES, *, arrays=None, affines=None, suffix=".nii"):
     """Write ``root/case/case_<role>.nii``; ``arrays`` and ``affines`` (role -> ...) replace the usual ones."""
     usual = {role: image(f"{case} {role}") for role in present} | {"seg": label()}
     for role, array in (usual | (arrays or {})).items():
         write(root / case / f"{case}_{role}{suffix}", array, (affines or {}).get(role))
     return root / case
+
+
+def look(root, description=BRATS, **options):
+    return discover(root, description, **({"need_label": True} | options))
 
 
 def found(folder, description=BRATS):

@@ -6,30 +6,19 @@ import sys
 from dataclasses import replace
 
 import pytest
-from _raw import BRATS, image, label, write, write_raw
+from _raw import BRATS, image, label, look, touch, write, write_raw
 from test_description import TREE
 
 from hga_cli.core.errors import DataError
 from hga_cli.core.settings import Preprocess
 from hga_cli.data.raw.case_ids import LONGEST, composed, fault_of_id, printable
 from hga_cli.data.raw.description import parse_description
-from hga_cli.data.raw.discovery import discover
 from hga_cli.data.raw.draft import draft
 from hga_cli.data.store import Store
 from hga_cli.workflows.preprocess import preprocess
 
 ONE, TWO = "M\u00fcller", "Mu\u0308ller"
 """The same name: as Linux and Windows write it, and as macOS does."""
-
-
-def touch(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
-def look(root, description=BRATS, **options):
-    return discover(root, description, **({"need_label": True} | options))
 
 
 def with_layout(**changes):

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from _raw import BRATS, MODALITIES, write
+from _raw import BRATS, MODALITIES, look, touch, write
 
 from hga_cli.core.errors import DataError, ProblemsError
-from hga_cli.data.raw.discovery import discover, group, require_clean
+from hga_cli.data.raw.discovery import group, require_clean
 from hga_cli.data.raw.naming import read_name
 
 ROLES = ("flair", "t1ce", "t1", "t2", "label")
@@ -18,17 +18,6 @@ STYLES = {
 }
 WEIRD = ["pat_zini", "pat_zin", "sub-nig", "1.2.840.1", "1.2.840.2", "a b", "x_seg_01", "t1_study_t2", "nan"]
 WEIRD += ["Größe 测试 #1 (a)", "001", "1", "0123", "1e5", "no", "12:30", "flair", "x_flair", "p1_t1ce"]
-
-
-def touch(root, *names):
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
-def look(root, **options):
-    return discover(root, BRATS, **({"need_label": True} | options))
 
 
 def files_of(case):

@@ -189,7 +189,7 @@ def test_array_channel_that_is_constant_counts_as_absent(tmp_path):
     assert modalities_of(store) == {"HG_p1": ("flair", "t1", "t2"), "LG_p2": BRATS.modalities}
 
 
-@pytest.mark.parametrize("damage", ["pickled", "cut", "three axes"])
+@pytest.mark.parametrize("damage", ["pickled", "cut", "three axes", "empty"])
 def test_bad_array_is_a_problem_of_its_case(tmp_path, damage):
     """A pickle is never opened."""
     write_npy(tmp_path / "raw", "p1")
@@ -199,7 +199,7 @@ def test_bad_array_is_a_problem_of_its_case(tmp_path, damage):
     elif damage == "cut":
         path.write_bytes(path.read_bytes()[:500])
     else:
-        np.save(path, np.zeros((4, 5, 6), np.float32))
+        np.save(path, np.zeros((4, 5, 6) if damage == "three axes" else (0, 5, 6, 4), np.float32))
     with pytest.raises(DataError) as caught:
         store_of(tmp_path / "raw", tmp_path, "brats-npy")
     (problem,) = caught.value.problems

@@ -4,27 +4,17 @@ import json
 from dataclasses import replace
 
 import pytest
-from _raw import BRATS, image, label, write, write_raw
+from _raw import BRATS, image, label, look, touch, write, write_raw
 from test_description import TREE
 from test_preprocess_checks import Ears
 
 from hga_cli.core.errors import ConfigError, DataError, ProblemsError
 from hga_cli.core.settings import Preprocess
 from hga_cli.data.raw.description import load_description, parse_description
-from hga_cli.data.raw.discovery import discover, require_clean
+from hga_cli.data.raw.discovery import require_clean
 from hga_cli.data.raw.recognise import recognise
 from hga_cli.data.store import Store
 from hga_cli.workflows.preprocess import preprocess
-
-
-def touch(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
-def look(root, description=BRATS, **options):
-    return discover(root, description, **({"need_label": True} | options))
 
 
 def toy(files, **changes):

@@ -7,9 +7,9 @@ import nibabel
 import numpy as np
 import pytest
 from _prepared import moved, same_content
-from _raw import BRATS, MODALITIES, found, image, prepared, write_raw
+from _raw import BRATS, MODALITIES, found, image, look, prepared, touch, write_raw
 from test_draft import PATIENTS, WORDS, described, named, raw_folder
-from test_raw_reviewed import look, touch, toy
+from test_raw_reviewed import toy
 
 from hga_cli.core.config import resolve
 from hga_cli.core.errors import ConfigError, DataError
@@ -89,7 +89,9 @@ def test_lone_second_channel_is_not_the_first(tmp_path):
     assert [list(case.images) for case in look(raw, recognise(raw)).cases] == [["FLAIR"], ["FLAIR"]]
 
 
-@pytest.mark.parametrize("channels", [{"red": "T1"}, {"0": "T1", "-1": "T2"}, {"1": "T1", "01": "T2"}, {"": "T1"}])
+@pytest.mark.parametrize(
+    "channels", [{"red": "T1"}, {"0": "T1", "-1": "T2"}, {"1": "T1", "01": "T2"}, {"": "T1"}, {"0": "T1", "red": "T2"}]
+)
 def test_key_of_a_channel_that_is_no_number_is_refused(tmp_path, channels):
     raw = write_nnunet(tmp_path / "raw", channels, (0,))
     key = next(key for key in channels if key != "0")

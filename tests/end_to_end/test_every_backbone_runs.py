@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hga_cli.core.catalog import BACKBONES
+from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.config import resolve
 from hga_cli.core.run_folder import new_run
 from hga_cli.core.settings import Preprocess
@@ -18,7 +18,6 @@ from hga_cli.data.splits import Split
 from hga_cli.data.store import Store, save_split
 from hga_cli.engine.inference import load_model
 from hga_cli.metrics.conventions import CONVENTIONS
-from hga_cli.networks.facts import FACTS
 from hga_cli.workflows.evaluate import evaluate
 from hga_cli.workflows.inputs import assigned_input
 from hga_cli.workflows.plan import plan
@@ -125,7 +124,7 @@ def prepared(request, volume, tmp_path_factory):
 
 def trained(prepared, name, runs):
     """Two steps with the smallest patch that the backbone takes, or one of 8 voxels where it takes any."""
-    problem, edge = prepared.problem, max(8, FACTS[name].multiple)
+    problem, edge = prepared.problem, max(8, BACKBONES.check(name).multiple)
     network = NETWORKS[name]
     flags = {
         "method.name": problem.method,

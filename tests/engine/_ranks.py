@@ -1,12 +1,11 @@
 """One rank of a training, started by a test: ``_ranks.py STORE RUN METHOD SETTINGS [--resume|--stop-after N]``."""
 
 import json
-import os
-import signal
 import sys
 from pathlib import Path
 
 import torch
+from _interrupting import StopAfter
 from _training import settings
 
 from hga_cli.core.progress import Silent
@@ -18,25 +17,14 @@ from hga_cli.workflows.plan import plan
 from hga_cli.workflows.train import train
 
 
-class StopsAfter(Silent):
-    """The second rank alone is asked to stop: all must."""
-
-    def __init__(self, steps, rank):
-        self.left = steps if rank == 1 else 0
-
-    def advance(self, note=""):
-        self.left -= 1
-        if self.left == 0:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 def main():
     store, folder, method, changes, *more = sys.argv[1:]
     torch.set_num_threads(1)
     device = torch.device("cpu")
     with joined_ranks(device) as ranks:
         run = (RunFolder if ranks.is_first else WatchedRun)(Path(folder))
-        progress = StopsAfter(int(more[1]), ranks.rank) if more[:1] == ["--stop-after"] else Silent()
+        asked = more[:1] == ["--stop-after"] and ranks.rank == 1  # the second rank alone is asked to stop: all must
+        progress = StopAfter(int(more[1])) if asked else Silent()
         planned = plan(Store(Path(store)), settings(method, **json.loads(changes)), device, ranks)
         try:
             train(planned, run, resume="--resume" in more, progress=progress)

@@ -1,12 +1,11 @@
 """What a second review found, kept from coming back."""
 
-import os
 import shlex
-import signal
 from dataclasses import replace
 
 import pytest
 import torch
+from _interrupting import StopAfter
 from _training import (
     CASES,
     SHAPE,
@@ -23,7 +22,6 @@ from _training import (
 
 from hga_cli.alignment.interpolation import Interpolation
 from hga_cli.core.errors import ConfigError
-from hga_cli.core.progress import Silent
 from hga_cli.data.raw.prepare import Preparation
 from hga_cli.data.splits import Split
 from hga_cli.data.store import Store, save_split, update_index, write_case
@@ -144,22 +142,12 @@ def test_meta_ends_no_epoch_with_a_trial(store):
     assert planned(store, settings("meta", optim__iterations=None)).config.optim.iterations % 2 == 0
 
 
-class SignalAfter(Silent):
-    def __init__(self, steps):
-        self.left = steps
-
-    def advance(self, note=""):
-        self.left -= 1
-        if not self.left:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
 @pytest.mark.parametrize(("steps", "before"), [(3, 0), (6, 3), (7, 6)])
 def test_a_signal_at_the_end_of_an_epoch_keeps_two_generations(store, tmp_path, steps, before):
     """``previous`` is the end of the epoch before, and no copy of ``last``."""
     run = run_folder(tmp_path / "run")
     with pytest.raises(Interrupted):
-        train(planned(store, settings("joint", optim__iterations=3, optim__epochs=4)), run, progress=SignalAfter(steps))
+        train(planned(store, settings("joint", optim__iterations=3, optim__epochs=4)), run, progress=StopAfter(steps))
     assert load_checkpoint(run.last)[1]["training"]["step"] == steps
     assert load_checkpoint(run.previous)[1]["training"]["step"] == before
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from _interrupting import interrupt
 from _training import (
     CASES,
     MODALITIES,
@@ -30,8 +31,6 @@ from hga_cli.core.run_folder import RunFolder
 from hga_cli.data.splits import Split
 from hga_cli.data.store import Store, save_split
 from hga_cli.engine.checkpoint import load_checkpoint
-from hga_cli.engine.loop import Interrupted
-from hga_cli.engine.training import Training
 from hga_cli.workflows.train import train
 
 EPOCHS, ITERATIONS = 3, 5  # cycles of 7 steps cross the epochs; the last one is cut short
@@ -59,29 +58,6 @@ def straight(store, tmp_path_factory):
     folder = tmp_path_factory.mktemp("straight")
     with one_thread():
         return {method: finished(store, config(method), folder / method) for method in METHODS}
-
-
-class StopAfter(Silent):
-    """Sends SIGTERM to this process, and what else is wanted, when so many steps are done."""
-
-    def __init__(self, steps, also=lambda: None):
-        self.steps = steps
-        self.also = also
-
-    def start(self, title, total, done=0):
-        self.done = done
-
-    def advance(self, note=""):
-        self.done += 1
-        if self.done == self.steps:
-            self.also()
-            os.kill(os.getpid(), signal.SIGTERM)
-
-
-def interrupt(plan, run, step, *, resume, also=lambda: None):
-    with pytest.raises(Interrupted):
-        train(plan, run, resume=resume, progress=StopAfter(step, also))
-    assert load_checkpoint(run.last)[1]["training"]["step"] == step
 
 
 @pytest.mark.parametrize("steps", [[3], [5], [7, 8, 10, 14]], ids=["mid-epoch", "between epochs", "again and again"])
@@ -301,42 +277,6 @@ def test_signal_handlers_are_put_back(store, tmp_path):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     interrupt(planned(store, config("hga")), run_folder(tmp_path / "run"), 1, resume=False)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-
-
-@pytest.fixture
-def seen(monkeypatch):
-    """What would be learnt: step, combination, cases, and a number that tells patches apart. Nothing is computed."""
-    batches = []
-
-    def note(self, batch):
-        content = sum(float(image.double().sum()) for image in batch.images.values()) + int(batch.label.sum())
-        batches.append((batch.step, batch.combination, batch.cases, content))
-        self.step += 1
-        self._note({"loss": 0.0})
-        return 0.0
-
-    monkeypatch.setattr(Training, "learn", note)
-    return batches
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_the_order_of_the_data_goes_on(store, tmp_path, seen, method):
-    """Three epochs at once, and one by one: the same batches; and no epoch repeats another [T06]."""
-    finished(store, config(method), tmp_path / "at once")
-    at_once = list(seen)
-    seen.clear()
-    run = run_folder(tmp_path / "run")
-    interrupt(planned(store, config(method)), run, ITERATIONS, resume=False)
-    interrupt(planned(store, config(method)), run, 2 * ITERATIONS, resume=True)
-    train(planned(store, config(method)), run, resume=True)
-    assert seen == at_once
-    assert [batch[0] for batch in seen] == list(range(EPOCHS * ITERATIONS))
-    epochs = [
-        [batch[1:3] for batch in seen[start : start + ITERATIONS]]
-        for start in range(0, EPOCHS * ITERATIONS, ITERATIONS)
-    ]
-    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
-    assert len({batch[3] for batch in seen}) == len(seen)  # patches are new even where a case comes again
 
 
 def test_the_config_of_the_run_resumes_it(store, stopped, straight):

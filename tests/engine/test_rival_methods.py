@@ -25,6 +25,7 @@ TERMS = {
     "mag": {"fused", "separate", "distillation", "features"},
     "mag-deepest": {"fused", "separate", "distillation", "features"},
     "gss": {"fused", "separate", "group"},
+    "pmr": {"fused", "separate", "pmr"},
     "shaspec": {"fused", "shared", "specific"},
     "shaspec-gss": {"fused", "shared", "specific", "group"},
     "shaspec-hga": {"fused", "shared", "specific", "distillation", "compactness"},
@@ -75,13 +76,13 @@ def test_steps_on_the_same_batch_lower_its_loss(store, method, dims):
     assert noted == TERMS[method]
     tasks = {name.partition("/")[2] for name in line["losses"]} - {""}
     assert tasks <= {"fused", *batch.combination}
-    for term in noted & {"separate", "distillation", "features", "group", "compactness", "specific"}:
+    for term in noted - {"fused", "shared"}:
         assert {f"{term}/{name}" for name in batch.combination} <= line["losses"].keys()
         assert all(line["losses"][f"{term}/{name}"] >= 0 for name in batch.combination)
 
 
 @pytest.mark.parametrize("backbone", ["rfnet", "dynunet", "dynunet_early"])
-@pytest.mark.parametrize("method", ["mag", "gss", "gmd"])
+@pytest.mark.parametrize("method", ["mag", "gss", "gmd", "pmr"])
 def test_other_backbones_do_too(store, method, backbone):
     _, _, line = lowers_its_loss(store, config(method, backbone))
     deep = set() if line["losses"].keys().isdisjoint({"deep/fused"}) else {"deep"}
@@ -96,7 +97,7 @@ def test_cycle_and_interpolation_belong_together(method):
     assert (found.sampler.kind, found.outer.kind) == parts
 
 
-@pytest.mark.parametrize("method", ["mag", "mag-deepest", "gss"])
+@pytest.mark.parametrize("method", ["mag", "mag-deepest", "gss", "pmr"])
 def test_every_rival_takes_the_parts_of_hga(store, method):
     parts = {"method__sampler__kind": "cycle", "method__outer__kind": "interpolation"}
     made, patches = training_of(planned(store, config(method, **parts)))
@@ -106,7 +107,9 @@ def test_every_rival_takes_the_parts_of_hga(store, method):
     assert any(not torch.equal(value, before[name]) for name, value in made.outer.state().items())
 
 
-@pytest.mark.parametrize("method", ["gmd", "mag", "mag-deepest", "gss", "shaspec-gss", "shaspec-hga", "shaspec-mag"])
+@pytest.mark.parametrize(
+    "method", ["gmd", "mag", "mag-deepest", "gss", "pmr", "shaspec-gss", "shaspec-hga", "shaspec-mag"]
+)
 def test_a_hidden_modality_may_as_well_not_exist(tmp_path, method):
     """All is on disk and a table hides a part that is NaN - against a store that never had that part."""
     full = make_store(tmp_path / "full", WHOLE, table=CASES)
@@ -125,11 +128,10 @@ def trained(store, config):
     return [made.learn(patches[step]) for step in range(7)], made.tensors()
 
 
-@pytest.mark.parametrize("method", ["mag", "mag-deepest", "gss"])
+@pytest.mark.parametrize("method", ["mag", "mag-deepest", "gss", "pmr"])
 def test_one_modality_alone_is_learnt_as_by_joint(store, method):
     """There is nobody to learn from: only supervision has a gradient."""
-    plain = {"method__terms__features__weight": 0, "method__terms__distillation__weight": 0}
-    plain = plain if method.startswith("mag") else {"method__terms__group__weight": 0}
+    plain = {f"method__terms__{term}__weight": 0 for term in TERMS[method] - {"fused", "separate"}}
     gradients = []
     for changes in ({}, plain):
         made, patches = training_of(planned(store, config(method, **changes)))
@@ -142,16 +144,37 @@ def test_one_modality_alone_is_learnt_as_by_joint(store, method):
         torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-4, atol=1e-6)
 
 
+def test_meta_drop_tries_parts_of_cases_and_is_judged_by_complete_ones(store):
+    """And what the table hides stays hidden: a batch is a part of what its cases have."""
+    made, patches = training_of(planned(store, settings("meta-drop", optim__iterations=40, optim__epochs=1)))
+    usual = training_of(planned(store, settings("meta", optim__iterations=40, optim__epochs=1)))[1]
+    batches = [patches[step] for step in range(40)]
+    assert all(batch.combination == MODALITIES and batch.ends_cycle for batch in batches[1::2])
+    assert all(set(batch.combination) <= set(CASES[case]) for batch in batches[::2] for case in batch.cases)
+    assert any(batch.combination != CASES[case] for batch in batches[::2] for case in batch.cases)
+    assert all(usual[step].combination == CASES[case] for step in range(0, 40, 2) for case in usual[step].cases)
+    losses = [made.learn(batch) for batch in batches]
+    assert sum(losses[-10:]) < sum(losses[:10])
+
+
 def test_gmd_is_its_balancer_and_a_flag_wins():
     assert resolve(flags={"method.name": "gmd"}).optim.balancer == "gmd"
     assert resolve(flags={"method.name": "gmd-hga"}).optim.balancer == "gmd"
     assert resolve(flags={"method.name": "gmd", "optim.balancer": "equal"}).optim.balancer == "equal"
 
 
-@pytest.mark.parametrize("changes", [{"method__terms__separate__weight": 0}, {"method__name": "hps"}], ids=str)
-def test_without_tasks_of_modalities_gmd_has_nothing_to_balance(store, changes):
-    with pytest.raises(ConfigError, match="one task, fused"):
-        training_of(planned(store, config("gmd", optim__balancer="gmd", **changes)))
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [("gmd", {"method__terms__separate__weight": 0}), ("hps", {}), ("shaspec", {})],
+    ids=["weight 0", "hps", "shaspec"],
+)
+def test_without_predictions_of_modalities_there_is_nothing_to_balance(store, method, changes):
+    """Also where a modality has a loss that is about none: whether shaspec knows it by its specific feature."""
+    with pytest.raises(ConfigError, match=f"method '{method}' looks at no modality alone") as caught:
+        training_of(planned(store, config(method, optim__balancer="gmd", **changes)))
+    repair = {"method__terms__separate__weight": 1}
+    assert "separate.weight=1" in caught.value.hint
+    assert training_of(planned(store, config(method, optim__balancer="gmd", **changes | repair)))
 
 
 def unet(**options):

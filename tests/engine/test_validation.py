@@ -110,8 +110,7 @@ def test_scores_are_those_of_a_perfect_and_of_an_empty_prediction(store, monkeyp
     assert plan.config.validation.every == 2
 
 
-def test_what_a_further_modality_gains_on_the_same_cases(store, monkeypatch, tmp_path):
-    planned(store, config())
+def test_what_a_further_modality_gains_on_the_same_cases(store, monkeypatch):
     cases, all_of_them = ["case-0", "case-1"], all_combinations(store.modalities)
     what = validation.Examination(
         model=None, store=store, cases=cases, combinations=all_of_them, overlap=0, every=1, patience=None

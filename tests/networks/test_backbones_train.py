@@ -5,7 +5,7 @@ import torch
 from test_every_backbone import TINY, patch
 
 from hga_cli.alignment.frequency import frequency_weights
-from hga_cli.core.catalog import BACKBONES
+from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.config import resolve
 from hga_cli.core.errors import ConfigError
 from hga_cli.data.loading import Batch

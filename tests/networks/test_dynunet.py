@@ -2,7 +2,7 @@ import pytest
 import torch
 from monai.networks.nets.dynunet import DynUNet
 
-from hga_cli.core.catalog import BACKBONES
+from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.errors import ConfigError
 from hga_cli.networks.dynunet import DynUNetBody, EarlyDynUNet, LateDynUNet
 

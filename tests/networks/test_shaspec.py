@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hga_cli.core.catalog import BACKBONES
+from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.errors import ConfigError
 from hga_cli.networks.shaspec import ShaSpec
 from hga_cli.networks.standardised import Encoder, Pyramid, convolution

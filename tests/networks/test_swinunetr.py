@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hga_cli.core.catalog import BACKBONES
+from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.errors import ConfigError
 from hga_cli.networks.swinunetr import EarlySwinUNETR, LateSwinUNETR
 

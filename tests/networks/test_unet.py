@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hga_cli.core.catalog import BACKBONES
+from hga_cli.core.backbones import BACKBONES
 from hga_cli.networks.unet import EnsembleUNet
 
 MODALITIES = ("flair", "t1ce", "t1", "t2")

@@ -6,12 +6,15 @@ import re
 from io import StringIO
 
 import pytest
+import torch
 from _evil import EVIL
-from _runs import RULES, Runs, scores
+from _runs import RULES, Runs, metrics, scores
 from test_run_page import Reader
 
 from hga_cli.core.digest import digest
+from hga_cli.core.run_folder import RunFolder
 from hga_cli.data.store import Store
+from hga_cli.engine.model_file import model_digest, write_model
 from hga_cli.workflows.leaderboard import leaderboard
 from hga_cli.workflows.leaderboard_entry import ALL_REGIONS
 
@@ -165,6 +168,23 @@ def test_runs_that_are_not_ranked_and_why(runs):
         assert f'<th scope="row">{run}</th>' in made
 
 
+def test_scores_of_another_model_are_not_ranked(runs):
+    """The run was trained on since it was evaluated."""
+    run = RunFolder(runs.path / "hga-2")
+    run.last.parent.mkdir()
+    about = {"config": {"data": {}}, "description": {}, "spacing": None, "label_values": {}, "training": {"step": 1}}
+    weights = {"w": torch.zeros(1)}
+    write_model(run.last, weights, about)
+    found = leaderboard(runs.path)
+    (reason,) = [one["reason"] for one in found["left_out"] if one["run"] == "hga-2"]
+    assert reason == "its scores are of another model than it has now: hga evaluate hga-2"
+    assert entries(runs)["hga"]["runs"] == ["hga-1"]
+    document = metrics("hga-2", scores(0.9, 0.5, 1.0))
+    document["origin"]["model"]["digest"] = model_digest(weights, about)
+    (run.path / "metrics.json").write_text(json.dumps(document), encoding="utf-8")
+    assert entries(runs)["hga"]["runs"] == ["hga-1", "hga-2"]
+
+
 def test_files_say_the_same(runs, hga):
     document = hga("report", "--leaderboard", runs.path, "--json", "--set", "evaluation.latex=true").document
     files = {path.rpartition(".")[2]: path for path in document.pop("files")}
@@ -173,6 +193,8 @@ def test_files_say_the_same(runs, hga):
     rows = list(csv.DictReader(StringIO(read["csv"])))
     assert [(row["entry"], row["region"]) for row in rows[:3]] == [("hga", ALL_REGIONS), ("hga", "WT"), ("hga", "ET")]
     assert (rows[0]["dice"], rows[0]["dice_sd"], rows[0]["p_value"]) == ("0.7500", "0.0707", "0.0312")
+    assert {(row["convention"], row["hd95_definition"]) for row in rows} == {("hga", "pooled")}
+    assert "Convention &#x27;hga&#x27;: Both empty: 1. HD95: pooled, mm." in read["html"]
     assert r"hga & 2 & 75.0 (7.1) & n/a & 40.0 & 5.0 & +27.5 & 0.031 \\" in read["tex"]
     assert re.search(r'>hga</th><td>1, 2</td><td style="[^"]*">75.0</td><td>7.1</td>', read["html"])
 
@@ -184,8 +206,21 @@ def test_latex_only_where_it_is_wanted(runs, hga):
 
 def test_people_see_a_table(runs, hga):
     out = hga("report", "--leaderboard", runs.path).out
-    assert re.search(r"hga\s+│\s+2 │\s+75.0 │\s+7.1 │\s+- \s*│\s+40.0 t2 │\s+5.0 │\s+\+27.5 │ 0.031", out)
+    assert re.search(r"hga\s+│\s+2 │\s+75.0 │\s+7.1 │\s+- │\s+40.0 │\s+5.0 │\s+\+27.5 │ 0.031", out)
+    assert "HD95 by convention 'hga': pooled, mm" in out
     assert "left out: hga-1: ranked without its rarest modality" in out
+
+
+def test_a_terminal_of_80_columns_has_room_for_names(tmp_path, hga):
+    """Without a second seed no column says how seeds spread."""
+    small = Runs(tmp_path / "runs")
+    small.add("joint", scores(**JOINT))
+    small.add("published", scores(**JOINT), method="hga-published", imbalance="mr2468")
+    small.add("nash", scores(**JOINT), balancer="nashmtl", imbalance="mr2468")
+    out = hga("report", "--leaderboard", small.path, env={"COLUMNS": "80"}).out
+    for name in ("joint equal none", "hga-published equal mr2468", "joint nashmtl mr2468"):
+        assert f"│ {name} " in out
+    assert "seeds" not in out
 
 
 def test_page_is_whole_and_runs_no_name(runs):

@@ -15,12 +15,12 @@ from hga_cli.imaging.volume import read_volume
 TRAIN = ["--split", "train", "--combinations", "flair,t1ce+t2", "--set", "evaluation.extras=['calibration','lesions']"]
 
 
-def together(*words, count=2):
+def together(*words):
     """Start ``hga`` as torchrun does; return [(exit code, stdout, stderr)] of the processes."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    usual = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count), "OMP_NUM_THREADS": "1"}
+    usual = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "hga_cli", *map(str, words)],
@@ -29,7 +29,7 @@ def together(*words, count=2):
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(count)
+        for rank in range(2)
     ]
     try:
         texts = [process.communicate(timeout=120) for process in processes]

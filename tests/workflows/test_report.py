@@ -137,6 +137,34 @@ def test_something_else_than_what_was_scored(report, runs, part, says):
     assert "<img" not in text(runs / "done" / "report.html")
 
 
+def test_scores_of_another_model_are_said_to_be_so_and_promise_nothing(report, runs):
+    """On both pages; what to expect is then what validation measured, as ``hga predict`` says."""
+    shutil.copytree(runs / "done", runs / "other")
+    path = runs / "done" / "metrics.json"
+    origin = json.loads(text(path))["origin"]
+    change(path, origin={**origin, "model": {**origin["model"], "digest": "0" * 32}})
+    report("done", "other")
+    said = "The scores of run {} are of another model than it has now."
+    made, other, both = (text(runs / name) for name in ("done/report.html", "other/report.html", "comparison.html"))
+    assert [said.format("done") in page for page in (made, other, both)] == [True, False, True]
+    assert said.format("other") not in both
+    assert ["(mean in validation)" in page for page in (made, other)] == [True, False]
+
+
+def test_rules_stand_beside_the_scores(report, runs):
+    shutil.copytree(runs / "done", runs / "other")
+    shutil.copytree(runs / "done", runs / "third")
+    rules = json.loads(text(runs / "third" / "metrics.json"))["conventions"]
+    change(runs / "third" / "metrics.json", conventions={**rules, "name": "mine", "hd95": "maximum, mm"})
+    report("done", "other", "third")
+    made = text(runs / "comparison.html")
+    assert f"done, other: Convention &#x27;{rules['name']}&#x27;: " in made
+    assert re.search(r"third: Convention &#x27;mine&#x27;: [^<]* HD95: maximum, mm\.</p>", made)
+    lines = made[made.index("run,combination,region") :].splitlines()
+    assert lines[0].endswith(",cases,convention,hd95_definition")
+    assert {tuple(line.split(",")[-2:]) for line in lines if line.startswith("third,")} == {("mine", "maximum")}
+
+
 def test_table_was_made_again(report, runs):
     about = json.loads(text(runs / "done" / "run.json"))
     change(runs / "done" / "run.json", sources={**about["sources"], "available": "0" * 32})

@@ -5,6 +5,8 @@ from unicodedata import normalize
 LONGEST = 230
 """Bytes of an id: files that are called by it (``<id>_disagreement.nii.gz``) may have 255."""
 NOT_IN_NAMES = frozenset("/\\\0")
+RENAMING = "convmv -f latin1 -t utf8 -r --notest does whole folders"
+"""What to do about names that are no UTF-8 text."""
 
 
 def composed(text: str) -> str:

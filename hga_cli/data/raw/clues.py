@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hga_cli.data.raw.naming import SEPARATORS
+from hga_cli.data.raw.description import SEPARATORS
 from hga_cli.imaging.volume import stem
 
 IMAGE, LABEL, OTHER = "image", "label", "other"

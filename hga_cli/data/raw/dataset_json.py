@@ -6,6 +6,7 @@ values (nnU-Net calls it a region) becomes a region. Names are turned into ours:
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ KEY = re.compile(r"[0-9]{1,4}")
 
 
 def read_dataset_json(raw: Path | None, source: str) -> dict[str, Any]:
-    """Return name, modalities, files, labels and regions as a description has them.
+    """Return name, modalities, files, labels, the value to ignore and regions as a description has them.
 
     Args:
         raw: folder that holds ``dataset.json``, itself or one of the folders right below it.
@@ -49,10 +50,7 @@ def read_dataset_json(raw: Path | None, source: str) -> dict[str, Any]:
     if ending not in (".nii.gz", ".nii"):
         message = f"'{path}' says that files end with '{ending}'"
         raise DataError(message, hint="hga reads NIfTI; convert the files to .nii.gz")
-    names = {value: _label_name(value, values) for value in sorted({one for all_ in values.values() for one in all_})}
-    names = {
-        value: name if list(names.values()).count(name) == 1 else f"value-{value}" for value, name in names.items()
-    }
+    names = _label_names(values)
     regions = [_plain(region, "region") for region in values]
     return {
         "name": _plain(str(tree.get("name") or raw.resolve().name), "data"),
@@ -91,7 +89,8 @@ def _numbers(channels: Mapping[str, str], path: Path) -> dict[str, int]:
         DataError: a key is no number that files could end in, or two are one number.
     """
     keys = list(channels.keys())
-    wrong = [key for key in keys if not KEY.fullmatch(key) or [int(one) for one in keys].count(int(key)) > 1]
+    times = Counter(int(key) for key in keys if KEY.fullmatch(key))
+    wrong = [key for key in keys if not KEY.fullmatch(key) or times[int(key)] > 1]
     if wrong:
         message = f"'{path}': the channel {wrong[0]!r} has a key that is no number of its own"
         raise DataError(message, hint='keys are the numbers that names of files end in: "0" for _0000, "1" for _0001')
@@ -110,10 +109,16 @@ def _values(labels: Mapping[str, Any]) -> dict[str, list[int]]:
     return {name: [value for value in values if value] for name, values in found.items() if any(values)}
 
 
-def _label_name(value: int, values: Mapping[str, list[int]]) -> str:
-    """Return the name of the one value, or ``value-3`` where it is only part of regions."""
-    alone = [name for name, members in values.items() if members == [value]]
-    return _plain(alone[0], "label") if alone else f"value-{value}"
+def _label_names(values: Mapping[str, list[int]]) -> dict[int, str]:
+    """Return value -> name; ``value-3`` where it is only part of regions, or names become equal."""
+    alone: dict[int, str] = {}
+    for name, members in values.items():
+        if len(members) == 1:
+            alone.setdefault(members[0], _plain(name, "label"))
+    every = sorted({value for members in values.values() for value in members})
+    names = {value: alone.get(value, f"value-{value}") for value in every}
+    times = Counter(names.values())
+    return {value: name if times[name] == 1 else f"value-{value}" for value, name in names.items()}
 
 
 def _plain(name: str, kind: str) -> str:

@@ -130,7 +130,7 @@ class Description:
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = [entry.name for entry in self.labels]
-        endings = [word.casefold() for words in self.files.values() for word in {word.casefold() for word in words}]
+        endings = [word for words in self.files.values() for word in {one.casefold() for one in words}]
         values = [value for entry in self.labels for value in entry.values]
         digits = self.imbalance.digits
         checks = [

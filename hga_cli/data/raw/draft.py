@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hga_cli.core.errors import DataError, HgaError, ProblemsError
-from hga_cli.data.raw.case_ids import printable
+from hga_cli.data.raw.case_ids import RENAMING, printable
 from hga_cli.data.raw.clues import IMAGE, LABEL, SPELLINGS, read_clues
 from hga_cli.data.raw.dataset_json import dataset_jsons
 from hga_cli.data.raw.description import Description, load_description, parse_description
@@ -65,7 +65,7 @@ def draft(raw: Path) -> Draft:
     odd = [str(path) for path in volumes if printable(str(path)) != str(path)]
     if odd:
         message = f"{len(odd)} names below '{printable(str(raw))}' are no UTF-8 text, the first: '{printable(odd[0])}'"
-        raise DataError(message, hint="rename them: convmv -f latin1 -t utf8 -r --notest does whole folders")
+        raise DataError(message, hint=f"rename them: {RENAMING}")
     described = dataset_jsons(raw)
     if described:
         return _from_dataset_json(described[0], volumes, raw)

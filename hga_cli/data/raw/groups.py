@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from hga_cli.core.errors import Problem
-from hga_cli.data.raw.case_ids import composed, fault_of_id, printable
+from hga_cli.data.raw.case_ids import RENAMING, composed, fault_of_id, printable
 from hga_cli.data.raw.clues import IMAGE_WORDS, TOKEN
 from hga_cli.data.raw.description import CHANNELS, LABEL, Description
 from hga_cli.data.raw.naming import Name
@@ -124,7 +124,7 @@ def _wrong_names(one: Group) -> list[Problem]:
     for path in paths:
         odd = next((part for part in path.parts if printable(part) != part), None)
         if odd is not None:
-            text = f"'{odd}' is no UTF-8 text; rename it (convmv -f latin1 -t utf8 -r --notest does whole folders)"
+            text = f"'{odd}' is no UTF-8 text; rename it ({RENAMING})"
             return [_problem(one.case, [path], text)]
     fault = fault_of_id(one.case)
     return [_problem(one.case, paths[:1], fault)] if fault else []

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import DataError, suggestion
 from hga_cli.data.imbalance import ImbalanceTable
+from hga_cli.data.lists import some
 from hga_cli.data.raw.description import Description, parse_description
 from hga_cli.data.splits import Split
 from hga_cli.data.store.case_file import Box, case_path, read_box, read_image, read_trail, stored_fingerprint
@@ -71,10 +72,8 @@ class Store:
         """
         missing = sorted(set(self.expected) - set(self.cases))
         if missing:
-            shown = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
-            message = (
-                f"store '{self.path}' is not finished: {len(missing)} of {len(self.expected)} cases lack ({shown})"
-            )
+            lack = f"{len(missing)} of {len(self.expected)} cases lack ({some(missing)})"
+            message = f"store '{self.path}' is not finished: {lack}"
             raise DataError(message, hint="run 'hga preprocess' again; it does only what is missing")
         changed = [
             case
@@ -82,8 +81,8 @@ class Store:
             if entry.fingerprint and stored_fingerprint(self.path, case) != entry.fingerprint
         ]
         if changed:
-            shown = ", ".join(changed[:5]) + (" ..." if len(changed) > 5 else "")
-            message = f"store '{self.path}' is not finished: {len(changed)} cases were written again or lost ({shown})"
+            again = f"{len(changed)} cases were written again or lost ({some(changed)})"
+            message = f"store '{self.path}' is not finished: {again}"
             raise DataError(message, hint="run 'hga preprocess' again to its end, with the same settings")
 
     def split(self, name: str | None) -> Split:
