@@ -24,6 +24,9 @@ def leaderboard_parts(document: Document) -> list[RenderableType]:
     )
     rules = {(board["conventions"]["name"], board["conventions"]["hd95"]) for board in document["boards"]}
     parts += [f"HD95 by convention '{name}': {hd95}" for name, hd95 in sorted(rules)]
+    curves = [entry["curve"] for board in document["boards"] for entry in board["entries"]]
+    if None in curves:
+        parts.append(f"without curve: {curves.count(None)} of {len(curves)} entries, never validated in training")
     parts += [f"left out: {one['run']}: {one['reason']}" for one in document["left_out"]]
     return [*parts, f"written: {', '.join(document['files'])}"]
 

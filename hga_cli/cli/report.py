@@ -24,7 +24,7 @@ def run(
     leaderboard: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Rank all runs of a folder instead: one page, JSON and CSV (there, or at -o)."
+            metavar="DIR", help="Rank all runs of a folder instead: one page, JSON, CSV and charts (there, or at -o)."
         ),
     ] = None,
     output: Annotated[

@@ -1,16 +1,19 @@
-"""Curves over epochs as SVG that follows the light or dark colours of the page."""
+"""Curves over epochs or steps as SVG that follows the light or dark colours of the page."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hga_cli.reporting.marks import GLYPHS, mark
 from hga_cli.reporting.markup import Markup, element
 
 WIDTH, HEIGHT = 360, 210
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 34
+LEFT, RIGHT, TOP, BOTTOM = 46, 20, 8, 34
 """Room for the axes, in units of the picture."""
-COLOURS = 8
-"""Colours of ``page.css``; further lines have them again, dashed."""
+COLOURS = len(GLYPHS)
+"""Colours of ``page.css``, one for each mark; further lines have them again, dashed."""
+MARKED = 9
+"""At most so many points of a curve have a mark."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,77 +22,102 @@ class Line:
 
     name: str
     points: Sequence[tuple[float, float | None]]
-    """(epoch, value), by epoch; None where there is no value."""
+    """(epoch or step, value), in order; None where there is no value."""
 
 
-def line_chart(title: str, lines: Sequence[Line], *, ends: tuple[float, float] | None = None) -> Markup:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A line without what is not known, and its place among all lines, by which it looks."""
+
+    name: str
+    points: list[tuple[float, float]]
+    number: int
+
+    @property
+    def look(self) -> str:
+        """Its classes in ``page.css``."""
+        return f"c{self.number % COLOURS}{' again' if self.number >= COLOURS else ''}"
+
+
+def line_chart(
+    title: str, lines: Sequence[Line], *, ends: tuple[float, float] | None = None, along: str = "epoch"
+) -> Markup:
     """Return a figure with curves, axes and a legend.
 
     Args:
         title: what is shown.
         lines: the curves; those without a finite value are left out, and keep their colour for other figures.
         ends: of the value axis; None: as far as the values reach.
+        along: what the other axis counts.
     """
-    curves = [_Curve(line.name, _known(line), _look(number)) for number, line in enumerate(lines)]
-    shown = [curve for curve in curves if curve.points]
-    if not shown:
+    curves = curves_of(lines)
+    if not curves:
         return element("p", f"{title}: nothing was measured.", class_="quiet")
-    axes = _Axes.around(shown, ends)
     drawing = element(
         "svg",
-        *axes.drawn(),
-        *(_curve(line, axes) for line in shown),
+        *drawn(curves, ends=ends, along=along),
         viewBox=f"0 0 {WIDTH} {HEIGHT}",
         role="img",
-        aria_label=f"{title}: {'; '.join(map(_in_words, shown))}",
+        aria_label=in_words(title, curves, along),
     )
-    return element("figure", element("figcaption", title), drawing, _legend(shown), class_="chart")
+    return element("figure", element("figcaption", title), drawing, _legend(curves), class_="chart")
 
 
-@dataclass(frozen=True, slots=True)
-class _Curve:
-    """A line without what is not known."""
+def curves_of(lines: Sequence[Line]) -> list[Curve]:
+    """Return what is known of lines, without those of which nothing is."""
+    curves = [Curve(name=line.name, points=_known(line), number=number) for number, line in enumerate(lines)]
+    return [curve for curve in curves if curve.points]
 
-    name: str
-    points: list[tuple[float, float]]
-    look: str
-    """Its classes in ``page.css``."""
+
+def drawn(curves: Sequence[Curve], *, ends: tuple[float, float] | None, along: str) -> list[Markup]:
+    """Return axes and at least one curve as parts of a picture of ``WIDTH`` times ``HEIGHT``."""
+    axes = _Axes.around(curves, ends)
+    return [*axes.drawn(along), *(_curve(curve, axes) for curve in curves)]
+
+
+def in_words(title: str, curves: Sequence[Curve], along: str) -> str:
+    """Return what a picture shows, for those who do not see it."""
+    told = []
+    for curve in curves:
+        (first, start), (last, end) = curve.points[0], curve.points[-1]
+        told.append(f"{curve.name} from {start:.3g} in {along} {first:.0f} to {end:.3g} in {along} {last:.0f}")
+    return f"{title}: {'; '.join(told)}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Axes:
-    """From epochs and values to places in the picture."""
+    """From epochs or steps and values to places in the picture."""
 
-    epochs: tuple[float, float]
+    reach: tuple[float, float]
     values: tuple[float, float]
 
     @classmethod
-    def around(cls, lines: Sequence[_Curve], ends: tuple[float, float] | None) -> "_Axes":
-        epochs = [epoch for line in lines for epoch, _ in line.points]
+    def around(cls, lines: Sequence[Curve], ends: tuple[float, float] | None) -> "_Axes":
+        places = [place for line in lines for place, _ in line.points]
         values = [value for line in lines for _, value in line.points]
-        return cls(_apart(min(epochs), max(epochs)), ends or _apart(min(values), max(values)))
+        return cls(_apart(min(places), max(places)), ends or _apart(min(values), max(values)))
 
-    def x(self, epoch: float) -> float:
-        low, high = self.epochs
-        return LEFT + (WIDTH - LEFT - RIGHT) * (epoch - low) / (high - low)
+    def x(self, place: float) -> float:
+        low, high = self.reach
+        return LEFT + (WIDTH - LEFT - RIGHT) * (place - low) / (high - low)
 
     def y(self, value: float) -> float:
         low, high = self.values
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - low) / (high - low)
 
-    def drawn(self) -> list[Markup]:
+    def drawn(self, along: str) -> list[Markup]:
         """Return grid lines with their numbers."""
         parts = []
         for value in ticks(*self.values):
             height = f"{self.y(value):.1f}"
             parts.append(element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=height, y2=height, class_="grid"))
             parts.append(element("text", f"{value:g}", x=LEFT - 6, y=height, dy="0.35em", text_anchor="end"))
-        for epoch in ticks(*self.epochs):
-            if epoch == int(epoch):
-                place = f"{self.x(epoch):.1f}"
-                parts.append(element("text", f"{epoch:g}", x=place, y=HEIGHT - BOTTOM + 15, text_anchor="middle"))
+        for number in ticks(*self.reach):
+            if number == int(number):
+                place = f"{self.x(number):.1f}"
+                parts.append(element("text", f"{number:.0f}", x=place, y=HEIGHT - BOTTOM + 15, text_anchor="middle"))
         middle = (LEFT + WIDTH - RIGHT) / 2
-        return [*parts, element("text", "epoch", x=middle, y=HEIGHT - 4, text_anchor="middle")]
+        return [*parts, element("text", along, x=middle, y=HEIGHT - 4, text_anchor="middle")]
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -108,28 +136,20 @@ def _apart(low: float, high: float) -> tuple[float, float]:
 
 
 def _known(line: Line) -> list[tuple[float, float]]:
-    return [(epoch, value) for epoch, value in line.points if value is not None and math.isfinite(value)]
+    return [(place, value) for place, value in line.points if value is not None and math.isfinite(value)]
 
 
-def _curve(line: _Curve, axes: _Axes) -> Markup:
-    """Return a curve; where it has one point only, a dot."""
-    places = [(axes.x(epoch), axes.y(value)) for epoch, value in line.points]
-    name = element("title", line.name)
-    if len(places) == 1:
-        return element("circle", name, cx=f"{places[0][0]:.1f}", cy=f"{places[0][1]:.1f}", r=3, class_=line.look)
-    along = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    return element("polyline", name, points=along, class_=line.look)
+def _curve(line: Curve, axes: _Axes) -> Markup:
+    """Return a curve with its marks; where it has one point only, a mark."""
+    places = [(axes.x(place), axes.y(value)) for place, value in line.points]
+    every = math.ceil(len(places) / MARKED)
+    parts = [mark(line.number, x, y, line.look) for x, y in places[::-every]]
+    if len(places) > 1:
+        along = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        parts.insert(0, element("polyline", points=along, class_=line.look))
+    return element("g", element("title", line.name), *parts)
 
 
-def _look(number: int) -> str:
-    return f"c{number % COLOURS}{' again' if number >= COLOURS else ''}"
-
-
-def _legend(lines: Sequence[_Curve]) -> Markup:
+def _legend(lines: Sequence[Curve]) -> Markup:
     entries = [element("li", line.name, class_=line.look) for line in lines]
     return element("ul", *entries, class_="legend")
-
-
-def _in_words(line: _Curve) -> str:
-    (first, start), (last, end) = line.points[0], line.points[-1]
-    return f"{line.name} from {start:.3g} in epoch {first:g} to {end:.3g} in epoch {last:g}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from hga_cli.reporting.facts import Document
 from hga_cli.reporting.heat_map import DICE, cell, heat_map, is_known
+from hga_cli.reporting.leaderboard_charts import board_charts
 from hga_cli.reporting.markup import Markup, element
 from hga_cli.reporting.page import facts_list, page
 from hga_cli.reporting.scores import percent, rules_of
@@ -57,6 +58,7 @@ def _board(board: Document) -> Markup:
             _by_combination(board["modalities"], board["entries"]),
             class_="side-by-side",
         ),
+        board_charts(board),
         element("p", FOOT, class_="quiet"),
         element("p", rules_of(board), class_="quiet"),
     )

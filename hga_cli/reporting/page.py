@@ -5,7 +5,7 @@ from datetime import datetime
 from importlib.resources import files
 
 from hga_cli import __version__
-from hga_cli.reporting import charts
+from hga_cli.reporting.marks import GLYPHS
 from hga_cli.reporting.markup import Markup, element
 from hga_cli.reporting.scene import COLOURS
 
@@ -57,9 +57,9 @@ def facts_list(pairs: Mapping[str, str]) -> Markup:
 def _colours() -> str:
     """Return the rules for the colours of curves and of regions."""
     curves = [
-        f".chart .c{number}{{stroke:var(--c{number})}}circle.c{number}{{fill:var(--c{number})}}"
-        f".legend .c{number}::before{{border-color:var(--c{number})}}"
-        for number in range(charts.COLOURS)
+        f".chart .c{number}{{stroke:var(--c{number})}}.chart .mark.c{number}{{fill:var(--c{number})}}"
+        f".legend .c{number}::before{{color:var(--c{number});content:'{glyph}'}}"
+        for number, glyph in enumerate(GLYPHS)
     ]
     regions = [
         f".slice .r{number}{{stroke:{colour}}}.key.r{number}::before{{border-color:{colour}}}"

@@ -6,26 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from hga_cli.core.atomic import write_json, write_text
-from hga_cli.core.combinations import Combination
 from hga_cli.core.digest import digest
-from hga_cli.core.errors import DataError, HgaError, UsageError
-from hga_cli.core.run_folder import RunFolder
-from hga_cli.reporting.facts import RunFacts
+from hga_cli.core.errors import DataError, UsageError
 from hga_cli.reporting.heat_map import is_known
+from hga_cli.reporting.leaderboard_charts import chart_files
 from hga_cli.reporting.leaderboard_page import leaderboard_page
 from hga_cli.reporting.page import GENERATOR
-from hga_cli.reporting.presence import Presence
+from hga_cli.workflows.leaderboard_curves import curve_of
 from hga_cli.workflows.leaderboard_entry import ALL_REGIONS, Entry, Scored, baseline_of
 from hga_cli.workflows.leaderboard_papers import csv_text, latex_text
-from hga_cli.workflows.report_material import facts_of
-from hga_cli.workflows.stores import store_of
-
-SHOWN = 5
-"""Reasons that an error names."""
+from hga_cli.workflows.leaderboard_runs import gathered
 
 
 def leaderboard(runs_dir: Path, output: Path | None = None, *, latex: bool = False) -> dict[str, Any]:
-    """Rank the runs of a folder, and write a page, JSON and CSV of one name, and perhaps LaTeX.
+    """Rank the runs of a folder, and write a page, JSON and CSV of one name, perhaps LaTeX, and charts as SVG.
 
     Runs that differ in their seed only are one entry. Runs on other data, another split, other combinations, or scored
     by other rules stand in tables of their own: their numbers say nothing about each other.
@@ -37,8 +31,8 @@ def leaderboard(runs_dir: Path, output: Path | None = None, *, latex: bool = Fal
 
     Returns:
         ``boards``: for each kind of question ``title``, ``dataset``, ``split``, ``conventions``, ``modalities``,
-        ``regions``, ``cases`` and ``entries``, the best first; ``left_out``: runs that are not ranked, or not in all
-        columns, and why; ``files``: what was written.
+        ``regions``, ``cases`` and ``entries``, the best first, each with its ``curve`` (see ``curve_of``);
+        ``left_out``: runs that are not ranked, or not in all columns, and why; ``files``: what was written.
 
     Raises:
         DataError: no run can be ranked, or something else than a page of ours is there.
@@ -47,79 +41,18 @@ def leaderboard(runs_dir: Path, output: Path | None = None, *, latex: bool = Fal
     target = output or runs_dir / "leaderboard.html"
     files = [target.with_suffix(ending) for ending in (".html", ".json", ".csv", *([".tex"] if latex else []))]
     _require_free(target, files)
-    found, left_out = _gathered(runs_dir)
+    found, left_out = gathered(runs_dir)
     document: dict[str, Any] = {"boards": _boards(found, left_out), "left_out": left_out}
+    charts = {target.with_name(name): text for name, text in chart_files(document["boards"], target.stem).items()}
+    _require_free(target, list(charts))
     papers = {"leaderboard.tex": latex_text(document), "leaderboard.csv": csv_text(document)}
     page, as_json, as_csv, *as_tex = files
     write_text(page, leaderboard_page(document, papers))
     write_json(as_json, document)
     write_text(as_csv, papers["leaderboard.csv"])
-    for path in as_tex:
-        write_text(path, papers["leaderboard.tex"])
-    return {**document, "files": [str(path) for path in files]}
-
-
-def _gathered(runs_dir: Path) -> tuple[list[tuple[Scored, dict[str, Any]]], list[dict[str, str]]]:
-    """Return (run, what it can be compared with) for all that are finished and scored, and why others are not."""
-    names = sorted(file.parent.name for file in runs_dir.glob("*/run.json"))
-    if not names:
-        message = f"no run in '{runs_dir}'"
-        raise DataError(message, hint="make some with 'hga sweep' or 'hga train', or name another folder")
-    found, left_out = [], []
-    for name in names:
-        run = RunFolder(runs_dir / name)
-        try:
-            facts = facts_of(run)
-            metrics = _metrics_of(facts)
-            rarest = _rarest(facts, run)
-        except HgaError as error:
-            left_out.append({"run": name, "reason": error.message})
-            continue
-        if isinstance(rarest, HgaError):
-            left_out.append({"run": name, "reason": f"ranked without its rarest modality: {rarest.message}"})
-        sources = facts.about.get("sources", {})
-        scored = Scored(
-            name=name,
-            config=facts.config,
-            sources=sources,
-            metrics=metrics,
-            rarest=() if isinstance(rarest, HgaError) else rarest,
-        )
-        found.append((scored, {"dataset": facts.about["store"], "cases": sources.get("cases")}))
-    if not found:
-        reasons = "; ".join(f"{one['run']}: {one['reason']}" for one in left_out[:SHOWN])
-        message = f"none of the {len(names)} runs in '{runs_dir}' can be ranked: {reasons}"
-        raise DataError(message, hint="hga evaluate RUN, for each of them")
-    return found, left_out
-
-
-def _metrics_of(facts: RunFacts) -> dict[str, Any]:
-    """Return the scores of a run.
-
-    Raises:
-        DataError: it is not finished, or its model was not evaluated.
-    """
-    if not facts.is_finished:
-        message = f"the training is not finished: hga train --resume --run {facts.name}"
-        raise DataError(message)
-    if facts.metrics is None:
-        message = f"it was not evaluated: hga evaluate {facts.name}"
-        raise DataError(message)
-    if facts.is_outdated:
-        message = f"its scores are of another model than it has now: hga evaluate {facts.name}"
-        raise DataError(message)
-    return dict(facts.metrics)
-
-
-def _rarest(facts: RunFacts, run: RunFolder) -> Combination | HgaError:
-    """Return the modalities that most training cases lack (none where all are equally rare), or why nobody knows."""
-    try:
-        presence = Presence.of(facts, store_of(None, Path(), run))
-    except HgaError as error:
-        return error
-    rates = {name: presence.realised(name) for name in presence.modalities}
-    rarest = tuple(name for name in presence.modalities if rates[name] == max(rates.values()))
-    return rarest if len(rarest) < len(rates) else ()
+    for path, text in {**dict.fromkeys(as_tex, papers["leaderboard.tex"]), **charts}.items():
+        write_text(path, text)
+    return {**document, "files": [str(path) for path in (*files, *charts)]}
 
 
 def _boards(found: Sequence[tuple[Scored, dict[str, Any]]], left_out: list[dict[str, str]]) -> list[dict[str, Any]]:
@@ -189,6 +122,7 @@ def _told(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "label": label,
             **entry.columns,
             **entry.numbers(),
+            "curve": curve_of(entry),
             "baseline": labels[entries.index(baseline)] if baseline else None,
             "is_baseline": entry.is_baseline,
             "difference": found[ALL_REGIONS]["dice"] if found else None,

@@ -34,6 +34,8 @@ class Scored:
     """Hashes of what it was trained on."""
     metrics: Document
     """``metrics.json``."""
+    validations: Sequence[Document]
+    """The lines of ``journal.jsonl`` with a validation."""
     rarest: Combination
     """The modalities that most training cases lack; empty where all are lacking alike, or nobody knows."""
 
@@ -91,7 +93,7 @@ class Entry:
         """Return means over seeds (Dice as a share, HD95 in mm), their spread, and the worst combination."""
         names = list(self.runs[0].metrics["combinations"])
         rarest = self.runs[0].rarest
-        with_rarest = [name for name in names if set(rarest) & set(name.split("+"))]
+        with_rarest = self.with_rarest(names)
         table = {name: mean(run.value("dice", [name]) for run in self.runs) for name in names}
         known = [name for name in names if is_known(table[name])]
         worst = min(known, key=lambda name: table[name]) if known else None
@@ -107,6 +109,10 @@ class Entry:
             "combinations": table,
             "regions": {region: self._of_region(region) for region in self.runs[0].metrics["mean"]},
         }
+
+    def with_rarest(self, combinations: Iterable[str]) -> list[str]:
+        """Return those of the combinations that contain a modality that most training cases lack."""
+        return [name for name in combinations if set(self.runs[0].rarest) & set(name.split("+"))]
 
     def against(self, baseline: "Entry") -> dict[str, Any]:
         """Return the paired differences to a baseline: region -> score -> see ``workflows.compare``.
