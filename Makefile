@@ -4,7 +4,7 @@ BIN := .venv/bin
 HGA := $(BIN)/hga
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format check test bench demo sweep-demo clean
+.PHONY: help setup format check test bench evidence demo sweep-demo clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ bench: setup  ## measure speed, size and memory against the usual way (by hand; 
 	$(BIN)/python tests/bench/bench_inference.py
 	$(BIN)/python tests/bench/bench_modalities.py
 	$(BIN)/python tests/bench/bench_balancing.py
+
+evidence: setup  ## does the method pay? trains it beside its rivals on hard phantoms (by hand; 90 minutes; goes on where it was)
+	$(BIN)/python tests/evidence/evidence.py evidence
 
 demo: export HGA_DATA := demo/data
 demo: export HGA_RUNS := demo/runs

@@ -1,0 +1,85 @@
+"""The tables of the evidence, as Markdown."""
+
+from figures import FIGURES, Scores, is_clear
+
+from hga_cli.core.atomic import write_text
+
+BASELINES = ("joint", "cycle")
+HEAD = [
+    "run",
+    *FIGURES,
+    *(f"{figure} minus {name}" for name in BASELINES for figure in FIGURES[:2]),
+    "s a step",
+    "seeds",
+]
+FOOT = (
+    "Dice in %, mean over regions. all: mean over all combinations; rarest: over those with the modality that most "
+    "training cases lack; worst: of the worst combination; +-: standard deviation over seeds. Differences: mean over "
+    "the test cases, paired, with the 95 % interval of a bootstrap over cases; bold: the interval excludes 0 and the "
+    "difference is larger than the spread over seeds of both. s a step: one thread, two runs at a time."
+)
+
+
+def write_tables(work):
+    """Write ``tables.md`` and return its text; runs that are not scored yet are left out."""
+    parts = []
+    for regime, facts in work.plan["regimes"].items():
+        scores = {name: found for name in work.plan["runs"] if (found := scores_of(work, regime, name))}
+        for equal in ("steps", "time"):
+            names = [name for name in scores if equal in work.plan["runs"][name].get("equal", ["steps"])]
+            if len(names) > 1:
+                parts += [f"### {regime}: {_who(facts)}, equal {equal}", "", *_table(names, scores), ""]
+    text = "\n".join([*parts, FOOT, ""])
+    write_text(work.folder / "tables.md", text)
+    return text
+
+
+def scores_of(work, regime, name):
+    """Return the scores of a run in a regime, or None where nothing is scored."""
+    of_run = work.plan["runs"][name]
+    if regime not in of_run.get("regimes", work.plan["regimes"]):
+        return None
+    seeds = [
+        [folder for fold in folds(work.plan) for folder in _folders(work, f"{regime}-{fold}.{name}-", seed)]
+        for seed in work.plan["seeds"]
+    ]
+    whole = [tuple(of_seed) for of_seed in seeds if len(of_seed) == len(folds(work.plan))]
+    rates = work.plan["regimes"][regime]["rates"]
+    rarest = frozenset(modality for modality, rate in rates.items() if rate == max(rates.values()))
+    return Scores(tuple(whole), rarest) if whole else None
+
+
+def folds(plan):
+    """Return the numbers of the folds; phantoms have one."""
+    return range(1, plan["cohort"].get("folds", 1) + 1)
+
+
+def _folders(work, start, seed):
+    return [path.parent for path in work.runs.glob(f"{start}*-s{seed}-*/metrics.json")]
+
+
+def _who(facts):
+    lacking = ", ".join(f"{modality} {rate:g}" for modality, rate in facts["rates"].items())
+    return f"{facts.get('train', 'all')} training cases, missing {lacking}"
+
+
+def _table(names, scores):
+    rows = [HEAD, ["---"] * len(HEAD), *(_row(name, names, scores) for name in names)]
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _row(name, names, scores):
+    one = scores[name]
+    spread = one.spread()
+    cells = [f"{value:.1f} +- {spread[figure]:.1f}" for figure, value in one.figures().items()]
+    for baseline in BASELINES:
+        against = next((other for other in names if other.split("-longer")[0] == baseline), None)
+        cells += _differences(one, scores[against]) if against and against != name else ["", ""]
+    return [name, *cells, f"{one.step_seconds():.3f}", str(len(one.folders))]
+
+
+def _differences(one, other):
+    found, spreads = one.difference(other), (one.spread(), other.spread())
+    texts = {name: f"{value:+.1f} ({low:+.1f} to {high:+.1f})" for name, (value, low, high) in found.items()}
+    clear = {name for name in FIGURES if is_clear(found[name], *(spread[name] for spread in spreads))}
+    return [f"**{texts[name]}**" if name in clear else texts[name] for name in FIGURES[:2]]

@@ -1,0 +1,105 @@
+"""What the evidence counts, on made-up scores; and that all it trains can be trained."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evidence import Work, stretched, sweeps
+from figures import Scores, is_clear
+from phantoms import SHAPE, draw_case
+
+from hga_cli.core.sweep_plan import members, read_sweep
+
+PLANS = ("phantoms.toml", "real.toml")
+NAMES = ("t1", "t2", "t1+t2")
+
+
+def scored(folder, dice):
+    """Write the scores of one run: (cases, combinations) as shares, the same in both regions."""
+    rows = [
+        {"case": f"c{case}", "combination": name, "region": region, "dice": float(dice[case, place])}
+        for case in range(len(dice))
+        for place, name in enumerate(NAMES)
+        for region in ("WT", "ET", "ETpp")
+    ]
+    for row in rows:
+        if row["region"] == "ETpp":
+            row["dice"] = 0.0  # a region after post-processing does not count
+    folder.mkdir(parents=True)
+    mean = {"WT": {}, "ET": {}, "ETpp": {}}
+    document = {"combinations": {name: {} for name in NAMES}, "mean": mean, "cases": rows}
+    (folder / "metrics.json").write_text(json.dumps(document))
+    return folder
+
+
+@pytest.fixture
+def scores(tmp_path):
+    def make(name, *seeds):
+        folders = [(scored(tmp_path / name / str(place), dice),) for place, dice in enumerate(seeds)]
+        return Scores(tuple(folders), frozenset({"t2"}))
+
+    return make
+
+
+def test_figures_are_means_over_their_combinations(scores):
+    dice = np.array([[0.1, 0.5, 0.9], [0.3, 0.7, 0.7]])
+    assert scores("one", dice).figures() == pytest.approx({"all": 320 / 6, "rarest": 70, "worst": 20})
+
+
+def test_the_spread_is_that_of_seeds(scores):
+    low, high = np.full((4, 3), 0.4), np.full((4, 3), 0.6)
+    found = scores("two", low, high)
+    assert found.figures()["all"] == pytest.approx(50)
+    assert found.spread()["all"] == pytest.approx(np.sqrt(200))
+
+
+def test_differences_are_paired_over_cases(scores):
+    """Cases that differ much from each other, but all by the same amount between two methods: no doubt at all."""
+    dice = np.random.default_rng(1).uniform(0.1, 0.8, (20, 3))
+    better, worse = scores("better", dice + 0.05), scores("worse", dice)
+    value, low, high = better.difference(worse)["all"]
+    assert (value, low, high) == pytest.approx((5, 5, 5))
+    assert is_clear((value, low, high), 1.0)
+    assert not is_clear((value, low, high), 6.0)
+    back = worse.difference(better)["all"]
+    assert back == pytest.approx((-5, -5, -5))
+
+
+def test_a_difference_that_hangs_on_few_cases_is_not_clear(scores):
+    dice = np.full((20, 3), 0.5)
+    other = dice.copy()
+    other[0] += 0.3
+    other[1] -= 0.2
+    difference = scores("first", other).difference(scores("second", dice))["all"]
+    assert difference[0] > 0
+    assert not is_clear(difference, 0.0)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_run_of_a_plan_can_be_trained(name, tmp_path):
+    plan = tomllib.loads((Path(__file__).parent / name).read_text())
+    names = []
+    for file in sweeps(Work(folder=tmp_path, plan=plan)):
+        (member,) = members(read_sweep(file), file)
+        names.append(member.name)
+        assert member.config.data.patch == tuple(plan["settings"]["data"]["patch"])
+    assert len(set(names)) == len(names) > 10
+
+
+def test_a_long_night_stretches_every_run_alike():
+    plan = tomllib.loads((Path(__file__).parent / "phantoms.toml").read_text())
+    longer = stretched(plan, 10)
+    assert longer["settings"]["optim"]["epochs"] == 10 * plan["settings"]["optim"]["epochs"]
+    assert longer["runs"]["joint-longer"]["settings"]["optim.epochs"] == 110
+    assert plan["runs"]["joint-longer"]["settings"]["optim.epochs"] == 11
+
+
+def test_phantoms_are_the_same_each_time_and_each_tissue_is_somewhere():
+    images, labels = draw_case(3)
+    again, _ = draw_case(3)
+    assert all((images[name] == again[name]).all() for name in images)
+    assert labels.shape == SHAPE
+    found = set().union(*(np.unique(draw_case(number)[1]) for number in range(1, 6)))
+    assert found == {0, 1, 2, 4}
