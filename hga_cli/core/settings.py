@@ -260,7 +260,7 @@ class Optim:
     compile: bool = False
     """Let torch compile the network: pays on a GPU in long trainings, costs minutes at the start."""
     recompute: bool = False
-    """Compute parts of the network again on the way back instead of keeping their values: a third slower, less memory."""
+    """Compute parts of the network again on the way back instead of keeping their values: slower, less memory."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -45,12 +45,12 @@ def counted(total, tensor):
 def test_computing_again_keeps_fewer_values(store):
     """Counted in what autograd saves on the way."""
     saved = {}
-    for recompute in (False, True):
-        training, patches = training_of(planned(store, settings("joint", optim__recompute=recompute)))
+    for again in (False, True):
+        training, patches = training_of(planned(store, settings("joint", optim__recompute=again)))
         batch, total = patches[0], []
         with torch.autograd.graph.saved_tensors_hooks(partial(counted, total), lambda x: x):
             training.model.encode(batch.images)
-        saved[recompute] = sum(total)
+        saved[again] = sum(total)
     assert saved[True] < 0.5 * saved[False]
 
 
