@@ -45,10 +45,9 @@ class MetaSampler:
         self._partial = self.partial(available, modalities, batch=batch, order=order, seed=seed)
         self._complete = sorted(case for case, has in available.items() if set(has) == set(modalities))
         if not self._complete:
-            message = (
-                f"method meta needs training cases with {combination_name(modalities)}; none of {len(available)} has"
-            )
-            raise DataError(message + " all of them", hint="--imbalance another table or none, or --method joint")
+            every = combination_name(modalities)
+            message = f"meta-learning needs training cases with {every}; none of {len(available)} has all of them"
+            raise DataError(message, hint="--imbalance another table or none, or --method joint")
         self._modalities, self._seed = modalities, seed
         self.default_iterations = 2 * self._partial.default_iterations
 

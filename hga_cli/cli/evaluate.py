@@ -130,10 +130,12 @@ def run(
 ) -> None:
     """Score a model with every combination of modalities, or masks, on the original grid: Dice and HD95 per region."""
     del debug
+    from hga_cli.core.orphans import follow_stdin
     from hga_cli.core.run_folder import find_run
     from hga_cli.engine.devices import choose_device
     from hga_cli.engine.ranks import is_rank, joined_ranks
 
+    follow_stdin()
     part = part_of(shard)
     computing = {"--shard": shard, "--gpu": gpu, "--device": device}
     asking = {"RUN": run_name, "--split": _unlike(split, "test"), "--combinations": _unlike(combinations, "all")}

@@ -15,6 +15,8 @@ Document = Mapping[str, Any]
 
 def leaderboard_parts(document: Document) -> list[RenderableType]:
     """Show a table for each board, and what was left out of them."""
+    from hga_cli.reporting.leaderboard_texts import left_out_by_reason, other_settings
+
     parts: list[RenderableType] = [_table(board) for board in document["boards"]]
     if len(document["boards"]) > 1:
         parts.append(f"{len(document['boards'])} tables: other data, splits or rules cannot be compared")
@@ -22,12 +24,16 @@ def leaderboard_parts(document: Document) -> list[RenderableType]:
     parts.append(
         "diff., p: Dice minus that of joint, equal; Wilcoxon's test over cases, paired by case and combination"
     )
+    entries = [entry for board in document["boards"] for entry in board["entries"]]
+    if others := [f"{entry['label']}: {other_settings(entry)}" for entry in entries if entry["other_settings"]]:
+        parts.append(f"diff. is also of other settings: {'; '.join(others)}")
     rules = {(board["conventions"]["name"], board["conventions"]["hd95"]) for board in document["boards"]}
     parts += [f"HD95 by convention '{name}': {hd95}" for name, hd95 in sorted(rules)]
-    curves = [entry["curve"] for board in document["boards"] for entry in board["entries"]]
+    curves = [entry["curve"] for entry in entries]
     if None in curves:
         parts.append(f"without curve: {curves.count(None)} of {len(curves)} entries, never validated in training")
-    parts += [f"left out: {one['run']}: {one['reason']}" for one in document["left_out"]]
+    for reason, runs in left_out_by_reason(document["left_out"]).items():
+        parts.append(f"left out: {runs[0] if len(runs) == 1 else f'{len(runs)} runs'}: {reason}")
     return [*parts, f"written: {', '.join(document['files'])}"]
 
 

@@ -70,6 +70,7 @@ def run(
     """Train on what each patient really has; what is absent is neither read nor encoded."""
     del debug
     from hga_cli.core.config import resolve
+    from hga_cli.core.orphans import follow_stdin
     from hga_cli.core.progress import Silent
     from hga_cli.core.run_folder import WatchedRun, find_run, fresh_name, new_run
     from hga_cli.engine.devices import choose_device, gpu_numbers
@@ -79,6 +80,7 @@ def run(
     from hga_cli.workflows.train import train
     from hga_cli.workflows.trial import dry_run as trial
 
+    follow_stdin()
     flags = {
         "data.split": split,
         "data.imbalance": imbalance,

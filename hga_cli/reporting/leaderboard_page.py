@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from hga_cli.reporting.facts import Document
 from hga_cli.reporting.heat_map import DICE, cell, heat_map, is_known
 from hga_cli.reporting.leaderboard_charts import board_charts
+from hga_cli.reporting.leaderboard_texts import left_out_by_reason, other_settings
 from hga_cli.reporting.markup import Markup, element
 from hga_cli.reporting.page import facts_list, page
 from hga_cli.reporting.scores import percent, rules_of
@@ -15,9 +16,10 @@ FOOT = (
     "Runs that differ in their seed only are one line; sd: over seeds. Dice: mean over regions of the means over "
     "combinations; rarest: over the combinations with the modality that most training cases lack; worst: the "
     "combination with the lowest mean. Difference: Dice minus that of joint with the equal sum of losses, on the "
-    "same backbone on the same training data. Pairs are cases under the same combination; each case counts with its "
-    "mean over combinations and seeds. 95 %: bootstrap over subjects. p: Wilcoxon's signed-rank test over cases, not "
-    "corrected for the number of tests; effect: rank-biserial correlation, -1 to 1."
+    "same backbone on the same training data; other settings, beyond method and balancer, may be why. Pairs are "
+    "cases under the same combination; each case counts with its mean over combinations and seeds. 95 %: bootstrap "
+    "over subjects. p: Wilcoxon's signed-rank test over cases, not corrected for the number of tests; effect: "
+    "rank-biserial correlation, -1 to 1."
 )
 
 
@@ -87,7 +89,10 @@ def _rank(entry: Document) -> Markup:
 
 def _differences(entries: Sequence[Document]) -> Markup:
     compared = [entry for entry in entries if entry["difference"]]
-    rows = [[entry["label"], entry["baseline"], *_difference(entry["difference"])] for entry in compared]
+    rows = [
+        [entry["label"], entry["baseline"], *_difference(entry["difference"]), other_settings(entry) or "-"]
+        for entry in compared
+    ]
     of_regions = [
         [f"{entry['label']}, {region}", entry["baseline"], *_difference(found["dice"])]
         for entry in compared
@@ -95,7 +100,8 @@ def _differences(entries: Sequence[Document]) -> Markup:
     ]
     alone = [entry["label"] for entry in entries if entry["baseline"] is None and not entry["is_baseline"]]
     columns = ["", "baseline", *TESTED]
-    parts = [plain_table("Paired differences of the mean over regions", columns, rows)] if rows else []
+    with_settings = [*columns, "other settings"]
+    parts = [plain_table("Paired differences of the mean over regions", with_settings, rows)] if rows else []
     if rows:
         told = element("summary", "Paired differences of each region")
         parts.append(element("details", told, plain_table("Of each region", columns, of_regions)))
@@ -137,7 +143,8 @@ def _by_combination(modalities: Sequence[str], entries: Sequence[Document]) -> M
 def _left_out(left_out: Sequence[Document]) -> Markup:
     if not left_out:
         return element("p", "Nothing: all runs of the folder are ranked.")
-    return plain_table("And why", ["run", "reason"], [[one["run"], one["reason"]] for one in left_out], "pairs")
+    rows = [[reason, str(len(runs)), ", ".join(runs)] for reason, runs in left_out_by_reason(left_out).items()]
+    return plain_table("And why", ["reason", "runs", ""], rows, "pairs")
 
 
 def _kind(name: str) -> str:

@@ -13,7 +13,7 @@ from hga_cli.reporting.leaderboard_charts import chart_files
 from hga_cli.reporting.leaderboard_page import leaderboard_page
 from hga_cli.reporting.page import GENERATOR
 from hga_cli.workflows.leaderboard_curves import curve_of
-from hga_cli.workflows.leaderboard_entry import ALL_REGIONS, Entry, Scored, baseline_of
+from hga_cli.workflows.leaderboard_entry import ALL_REGIONS, Entry, Scored, baseline_of, different
 from hga_cli.workflows.leaderboard_papers import csv_text, latex_text
 from hga_cli.workflows.leaderboard_runs import gathered
 
@@ -31,7 +31,8 @@ def leaderboard(runs_dir: Path, output: Path | None = None, *, latex: bool = Fal
 
     Returns:
         ``boards``: for each kind of question ``title``, ``dataset``, ``split``, ``conventions``, ``modalities``,
-        ``regions``, ``cases`` and ``entries``, the best first, each with its ``curve`` (see ``curve_of``);
+        ``regions``, ``cases`` and ``entries``, the best first, each with its ``curve`` (see ``curve_of``) and, where it
+        has a baseline, ``other_settings``, in which the two differ beyond method and balancer (key -> both values);
         ``left_out``: runs that are not ranked, or not in all columns, and why; ``files``: what was written.
 
     Raises:
@@ -125,6 +126,7 @@ def _told(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             "curve": curve_of(entry),
             "baseline": labels[entries.index(baseline)] if baseline else None,
             "is_baseline": entry.is_baseline,
+            "other_settings": different(entry, baseline) if baseline else {},
             "difference": found[ALL_REGIONS]["dice"] if found else None,
             "differences": found,
         }

@@ -166,10 +166,11 @@ def baseline_of(entry: Entry, entries: Sequence[Entry]) -> Entry | None:
     return min(fitting, key=lambda other: len(different(entry, other)), default=None)
 
 
-def different(entry: Entry, other: Entry) -> list[str]:
-    """Return the settings in which two entries differ, but for method and balancer."""
+def different(entry: Entry, other: Entry) -> dict[str, tuple[Any, Any]]:
+    """Return the settings in which two entries differ, but for method and balancer: key -> its value in each."""
     keys = {**entry.settings, **other.settings}
-    return [key for key in keys if not key.startswith(OF_METHOD) and entry.settings.get(key) != other.settings.get(key)]
+    pairs = {key: (entry.settings.get(key), other.settings.get(key)) for key in keys if not key.startswith(OF_METHOD)}
+    return {key: (own, others) for key, (own, others) in pairs.items() if own != others}
 
 
 def mean(values: Iterable[float | None]) -> float:

@@ -6,6 +6,7 @@ from io import StringIO
 from typing import Any
 
 from hga_cli.reporting.heat_map import is_known
+from hga_cli.reporting.leaderboard_texts import other_settings
 from hga_cli.reporting.texts import RULES, csv_number, rules_for_csv
 from hga_cli.workflows.leaderboard_entry import ALL_REGIONS
 from hga_cli.workflows.metrics_latex import SPECIAL, erasing
@@ -19,7 +20,7 @@ def csv_text(document: Mapping[str, Any]) -> str:
     text = StringIO()
     lines = csv.writer(text, lineterminator="\n")
     scores = ("dice", "dice_sd", "hd95_mm", "rarest", "rarest_dice", "worst", "worst_dice")
-    tests = ("baseline", "cases", "difference", "low", "high", "p_value", "effect_size")
+    tests = ("baseline", "cases", "difference", "low", "high", "p_value", "effect_size", "other_settings")
     lines.writerow(["board", "entry", *COLUMNS, "seeds", "region", *scores, *tests, *RULES])
     for board in document["boards"]:
         rules = rules_for_csv(board)
@@ -88,9 +89,9 @@ def _scores(entry: Entry) -> list[str]:
 def _test(entry: Entry, region: str) -> list[str]:
     found = entry["differences"].get(region, {}).get("dice", {"n": 0})
     if not found["n"]:
-        return [entry["baseline"] or "", *[""] * 6]
+        return [entry["baseline"] or "", *[""] * 6, other_settings(entry)]
     numbers = [csv_number(found[key]) for key in ("mean_difference", "low", "high", "p_value", "effect_size")]
-    return [entry["baseline"], str(found["n"]), *numbers]
+    return [entry["baseline"], str(found["n"]), *numbers, other_settings(entry)]
 
 
 def _percent(value: float | None) -> str:

@@ -62,13 +62,13 @@ def _metrics_of(facts: RunFacts) -> dict[str, Any]:
         DataError: it is not finished, or its model was not evaluated.
     """
     if not facts.is_finished:
-        message = f"the training is not finished: hga train --resume --run {facts.name}"
+        message = "the training is not finished: hga train --resume --run RUN"
         raise DataError(message)
     if facts.metrics is None:
-        message = f"it was not evaluated: hga evaluate {facts.name}"
+        message = "it was not evaluated: hga evaluate RUN"
         raise DataError(message)
     if facts.is_outdated:
-        message = f"its scores are of another model than it has now: hga evaluate {facts.name}"
+        message = "its scores are of another model than it has now: hga evaluate RUN"
         raise DataError(message)
     return dict(facts.metrics)
 

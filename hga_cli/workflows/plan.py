@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from hga_cli.alignment.frequency import frequency_weights
-from hga_cli.alignment.requirements import require_fit
+from hga_cli.alignment.requirements import require_fit, require_mark
 from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.catalog import BALANCERS, OUTER_UPDATES, SAMPLERS
 from hga_cli.core.combinations import Combination, parse_combinations
@@ -73,6 +73,7 @@ def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None
     BALANCERS.check(config.optim.balancer)
     OUTER_UPDATES.check(config.method.outer.kind)
     check_precision(device, config.optim.precision)
+    require_mark(config)
     _refuse_parts_of_batches(config, ranks)
     parse_combinations(config.validation.combinations, store.modalities)
     Objective(config.method, store.modalities)
@@ -161,4 +162,4 @@ def _require_whole_cycles(config: Config, iterations: int) -> None:
     steps = STEPS_THAT_BELONG_TOGETHER.get(kind, 1)
     if iterations % steps:
         message = f"outer.kind {kind} makes steps by {steps}, and an epoch has {iterations}: its end would be a trial"
-        raise ConfigError(message, hint=f"--iterations {iterations + 1}")
+        raise ConfigError(message, hint=f"--set optim.iterations={iterations + 1}")

@@ -3,6 +3,7 @@
 A run that fails, even one that is killed for want of memory, ends alone; the others follow.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,10 +11,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, Literal
 
 from hga_cli.core.errors import SetupError
+from hga_cli.core.orphans import FOLLOWS_STDIN
 from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.workflows.sweep_commands import Place, evaluate_words, resume_words, start_words
 from hga_cli.workflows.sweep_outlook import OPEN, Prospect
@@ -38,7 +39,8 @@ class Ending:
 def carry_out(prospects: Sequence[Prospect], place: Place, progress: Progress | None = None) -> dict[str, Ending]:
     """Train and score every run that is open, in its order; Ctrl-C or SIGTERM ends it cleanly.
 
-    The running training gets one SIGINT, saves what it has, and goes on in the next sweep.
+    The running training is told by SIGTERM, saves what it has, and goes on in the next sweep. So it does where we are
+    killed.
 
     Returns:
         name of the run -> how it ended; those that an interruption left have not started.
@@ -105,7 +107,8 @@ def _carry_out(one: Prospect, place: Place, progress: Progress) -> Ending:
 def _run(words: Sequence[str], progress: Progress) -> tuple[int, str]:
     """Run ``hga`` in a process of its own; return its exit code and what it said was wrong.
 
-    The process has a session of its own: Ctrl-C reaches it once, through us.
+    The process has a session of its own: Ctrl-C reaches it through us only. Where we are killed its stdin ends, which
+    it takes for the same.
 
     Raises:
         KeyboardInterrupt: we were interrupted; the process has ended.
@@ -114,17 +117,18 @@ def _run(words: Sequence[str], progress: Progress) -> tuple[int, str]:
     said: list[str] = []
     with subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
         start_new_session=True,
+        env={**os.environ, **FOLLOWS_STDIN},
     ) as process:
         try:
             _listen(process, said, progress)
         except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             _listen(process, said, progress)
             raise
         finally:
@@ -153,12 +157,7 @@ def _reason(said: Sequence[str]) -> str:
 @contextmanager
 def _ended_by_either_signal() -> Iterator[None]:
     """Let SIGTERM, which schedulers send, end a sweep as Ctrl-C does."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise KeyboardInterrupt
-
-    old = signal.signal(signal.SIGTERM, interrupt)
+    old = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

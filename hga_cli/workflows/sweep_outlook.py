@@ -16,7 +16,7 @@ from hga_cli.core.sweep_plan import Member
 from hga_cli.data.store import Store
 from hga_cli.engine.model_file import model_digest, read_model
 from hga_cli.engine.ranks import Ranks
-from hga_cli.engine.training import Training
+from hga_cli.engine.training import Scheme, Training
 from hga_cli.workflows.compare import read_metrics
 from hga_cli.workflows.evaluate import SAME_NUMBERS
 from hga_cli.workflows.models import checkpoint_of
@@ -27,6 +27,7 @@ from hga_cli.workflows.sweep_commands import Place
 Todo = Literal["train", "resume", "evaluate", "nothing", "senseless", "in the way"]
 OPEN: tuple[Todo, ...] = ("train", "resume", "evaluate")
 FREE = {*FREE_ON_RESUME, *(f"evaluation.{name}" for name in SAME_NUMBERS)}
+META = torch.device("meta")
 SHOWN = 3
 """Settings that are named where a run has others."""
 
@@ -113,18 +114,29 @@ def _require_tests(planned: Plan) -> None:
 def _refusal(planned: Plan, known: dict[str, str]) -> str:
     """Return why network, balancer and objective do not fit each other; empty where they do.
 
-    All is built on torch's ``meta`` device, which has shapes and no memory. Seeds and tables change nothing of it.
+    Seeds and tables change nothing of it.
     """
     tree = dump(planned.config)
     key = digest({name: tree[name] for name in ("network", "method", "optim")} | {"patch": tree["data"]["patch"]})
     if key not in known:
         try:
-            with torch.device("meta"):
-                Training(replace(scheme_of(planned), device=torch.device("meta"), ranks=Ranks()))
+            _build(replace(scheme_of(planned), device=META, ranks=Ranks()))
             known[key] = ""
         except HgaError as error:
             known[key] = _told(error)
     return known[key]
+
+
+def _build(scheme: Scheme) -> None:
+    """Build all that a training has, on a device that has shapes and no memory.
+
+    A network that computes with numbers while it is built (MONAI's SwinUNETR) is built on the CPU and moved there.
+    """
+    try:
+        with META:
+            Training(scheme)
+    except RuntimeError:
+        Training(scheme)
 
 
 def _told(error: HgaError) -> str:

@@ -137,7 +137,7 @@ def test_a_batch_of_one_has_no_parts(store):
 def test_meta_ends_no_epoch_with_a_trial(store):
     with pytest.raises(ConfigError, match="meta makes steps by 2, and an epoch has 7") as caught:
         planned(store, settings("meta", optim__iterations=7))
-    assert caught.value.hint == "--iterations 8"
+    assert caught.value.hint == "--set optim.iterations=8"
     assert planned(store, settings("meta", optim__iterations=8)).config.optim.iterations == 8
     assert planned(store, settings("meta", optim__iterations=None)).config.optim.iterations % 2 == 0
 

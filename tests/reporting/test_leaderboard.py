@@ -11,6 +11,7 @@ from _evil import EVIL
 from _runs import RULES, Runs, metrics, scores
 from test_run_page import Reader
 
+from hga_cli.core.config import resolve
 from hga_cli.core.digest import digest
 from hga_cli.core.run_folder import RunFolder
 from hga_cli.data.store import Store
@@ -160,12 +161,40 @@ def test_runs_that_are_not_ranked_and_why(runs):
     found = leaderboard(runs.path)
     reasons = {one["run"]: one["reason"] for one in found["left_out"] if "rarest" not in one["reason"]}
     assert reasons.keys() == {"unscored", "joint-1", "half", "damaged"}
-    assert "hga evaluate unscored" in reasons["unscored"]
+    assert reasons["unscored"] == "it was not evaluated: hga evaluate RUN"
     assert "the same settings and seed as run 'again'" in reasons["joint-1"]
-    assert "--resume --run half" in reasons["half"]
+    assert "--resume --run RUN" in reasons["half"]
     made = (runs.path / "leaderboard.html").read_text(encoding="utf-8")
     for run in reasons:
-        assert f'<th scope="row">{run}</th>' in made
+        assert f"<td>1</td><td>{run}</td>" in made
+
+
+def test_a_reason_is_told_once_with_its_runs(runs, hga):
+    """The store of three runs is gone, two were not evaluated: two lines, and JSON still has five."""
+    for name in ("first", "second"):
+        runs.add(name, None, method="passion")
+    found = hga("report", "--leaderboard", runs.path, "--json").document
+    assert len(found["left_out"]) == 5
+    lines = [line for line in hga("report", "--leaderboard", runs.path).out.splitlines() if "left out" in line]
+    assert sorted(line.partition(":")[2].split(":")[0] for line in lines) == [" 2 runs", " 3 runs"]
+    made = (runs.path / "leaderboard.html").read_text(encoding="utf-8")
+    assert "hga evaluate RUN</th><td>2</td><td>first, second</td>" in made
+    assert "<td>3</td><td>hga-1, hga-2, joint-1</td>" in made
+
+
+def test_other_settings_than_those_of_the_baseline_are_told(runs, hga):
+    """A method that trained for longer: not only the method is judged, and every output says so."""
+    runs.add("passion", scores(0.9, 0.9, 0.9), method="passion", epochs=77)
+    document = hga("report", "--leaderboard", runs.path, "--json").document
+    found = {entry["label"]: entry["other_settings"] for entry in document["boards"][0]["entries"]}
+    usual = resolve().optim.epochs
+    assert found == {"passion": {"optim.epochs": [77, usual]}, "hga": {}, "joint": {}}
+    told = f"optim.epochs 77 instead of {usual}"
+    made = {ending: (runs.path / f"leaderboard.{ending}").read_text(encoding="utf-8") for ending in ("html", "csv")}
+    assert f"<td>{told}</td>" in made["html"]
+    rows = {(row["entry"], row["region"]): row["other_settings"] for row in csv.DictReader(StringIO(made["csv"]))}
+    assert (rows["passion", ALL_REGIONS], rows["hga", ALL_REGIONS]) == (told, "")
+    assert f"diff. is also of other settings: passion: {told}\n" in hga("report", "--leaderboard", runs.path).out
 
 
 def test_scores_of_another_model_are_not_ranked(runs):
@@ -177,7 +206,7 @@ def test_scores_of_another_model_are_not_ranked(runs):
     write_model(run.last, weights, about)
     found = leaderboard(runs.path)
     (reason,) = [one["reason"] for one in found["left_out"] if one["run"] == "hga-2"]
-    assert reason == "its scores are of another model than it has now: hga evaluate hga-2"
+    assert reason == "its scores are of another model than it has now: hga evaluate RUN"
     assert entries(runs)["hga"]["runs"] == ["hga-1"]
     document = metrics("hga-2", scores(0.9, 0.5, 1.0))
     document["origin"]["model"]["digest"] = model_digest(weights, about)
@@ -208,7 +237,7 @@ def test_people_see_a_table(runs, hga):
     out = hga("report", "--leaderboard", runs.path).out
     assert re.search(r"hga\s+│\s+2 │\s+75.0 │\s+7.1 │\s+- │\s+40.0 │\s+5.0 │\s+\+27.5 │ 0.031", out)
     assert "HD95 by convention 'hga': pooled, mm" in out
-    assert "left out: hga-1: ranked without its rarest modality" in out
+    assert "left out: 3 runs: ranked without its rarest modality" in out
 
 
 def test_a_terminal_of_80_columns_has_room_for_names(tmp_path, hga):
@@ -257,4 +286,4 @@ def test_refusals(hga, words, code, says):
 
 def test_nothing_to_rank(tmp_path, hga):
     Runs(tmp_path).add("unscored", None)
-    hga.refuses("report", "--leaderboard", tmp_path, code=3, says=["none of the 1 runs", "hga evaluate unscored"])
+    hga.refuses("report", "--leaderboard", tmp_path, code=3, says=["none of the 1 runs", "hga evaluate RUN"])

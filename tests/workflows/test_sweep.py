@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.run_folder import FINISHED, RunFolder
 from hga_cli.workflows.sweep import Ending, exit_code
 
@@ -23,6 +24,7 @@ data = { batch = 2, patch = [16, 16, 16], workers = 0, split = "default" }
 optim = { iterations = 4, epochs = 1 }
 validation.every = 0
 """
+JOINT = 'methods = ["joint"]\n'
 GOOD, BAD = "x-joint-equal-unet-s1037-learning_rate-0.001", "x-joint-equal-unet-s1037-learning_rate-1e+30"
 """The second cannot be trained: its loss is no number after a step or two."""
 TWO = f'axes = {{ "optim.learning_rate" = [1e30, 1e-3] }}\n{SHARED}'
@@ -132,6 +134,28 @@ def test_pairs_that_make_no_sense_are_refused_before_anything_starts(sweeps):
     skipping = sweeps(f'on_problem = "skip"\n{text}', "--dry-run")
     assert skipping.document["runs"] == runs
     assert sweeps.files() == before
+
+
+def test_the_check_knows_every_backbone(sweeps):
+    """Also those that compute with numbers while they are built, which a device without memory does not have."""
+    text = SHARED.replace("network.width = 2\n", "").replace("[16, 16, 16]", "[64, 64, 64]")
+    todo = sweeps.todo(f"backbones = {json.dumps(list(BACKBONES.entries))}\n{text}")
+    assert todo == {f"x-joint-equal-{name}-s1037": "train" for name in BACKBONES.entries}
+
+
+def test_a_backbone_that_is_built_elsewhere_is_refused_like_others(sweeps):
+    text = SHARED.replace("network.width = 2\n", "").replace("[16, 16, 16]", "[64, 64, 64]")
+    more = 'backbones = ["swinunetr"]\nbalancers = ["equal", "agm"]\n'
+    runs = sweeps(f"{more}{text}", "--dry-run", "--set", "optim.accumulate=2", code=4).document["runs"]
+    assert [one["todo"] for one in runs] == ["train", "senseless"]
+    assert "needs a whole batch at once" in runs[1]["reason"]
+
+
+def test_a_training_by_two_names_is_refused(sweeps):
+    """Method gmd without balancer gmd is joint; with it, it is itself."""
+    runs = sweeps(f'methods = ["gmd"]\nbalancers = ["gmd", "equal"]\n{SHARED}'.replace(JOINT, ""), "--dry-run", code=4)
+    assert [one["todo"] for one in runs.document["runs"]] == ["train", "senseless"]
+    assert "--method joint --balancer equal" in runs.document["runs"][1]["reason"]
 
 
 def test_what_the_store_lacks_is_refused(sweeps):
