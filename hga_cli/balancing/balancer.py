@@ -11,8 +11,9 @@ besides, it declares.
 - Several ranks: each merges what it has seen; then gradients, and what ``learnt`` returns, are averaged over the ranks
   with their shares of the batch. So a state consists of sums and means, and all ranks have the same. What is drawn
   follows the seed of the step, the same on all ranks.
-- fp16: gradients are kept times ``Step.scale``; what a balancer learns from has that taken out. A step whose gradients
-  are not finite teaches nothing.
+- fp16: gradients are kept times ``Step.scale``; what a balancer learns from has that taken out.
+- What is not finite teaches nothing. Those that learn from losses look at losses only: they learn from a step whose
+  gradients fp16 scaled too far, and that moves no weight.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -57,6 +58,8 @@ class Balancer:
     """Makes sense with one task."""
     touches_own: ClassVar[bool] = False
     """Acts on parameters that belong to one modality: useless where all are shared."""
+    moves_weights: ClassVar[bool] = False
+    """Moves weights itself, which an outer update would take back."""
 
     def __init__(self, tasks: Sequence[str], shared: Iterable[nn.Parameter], own: Iterable[nn.Parameter]) -> None:
         self.tasks = tuple(tasks)
@@ -68,6 +71,9 @@ class Balancer:
     def modalities(self) -> tuple[str, ...]:
         """The tasks but ``fused``."""
         return self.tasks[1:]
+
+    def require_time(self, epochs: int) -> None:
+        """Refuse a training of so few epochs that the balancer would never act."""
 
     def begin(self, step: Step) -> None:
         """Start a step."""
@@ -85,6 +91,8 @@ class Balancer:
     def backward(self, losses: Mapping[str, Tensor], share: float = 1.0) -> None:
         """Add the gradients of a part of the batch, or keep them for ``merge``.
 
+        Where a balancer adds none in the whole batch, on all ranks, nothing moves.
+
         Args:
             losses: task -> scalar, a mean over the part; only tasks that exist in this step.
             share: of the part in the batch.
@@ -101,11 +109,11 @@ class Balancer:
         """Learn from an epoch; on all ranks, which have the same state."""
 
     def state(self) -> dict[str, Tensor]:
-        """Return what a checkpoint has to keep: float64, on the CPU."""
+        """Return what a checkpoint has to keep, on the CPU: float64, but copies of weights as the weights are."""
         return {}
 
     def learnt(self) -> dict[str, Tensor]:
-        """Return the part of the state in which ranks may differ after a step."""
+        """Return the part of the state in which ranks may differ after a step; float64."""
         return self.state()
 
     def load(self, state: Mapping[str, Tensor]) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hga_cli.balancing.balancer import Step, in_range
 from hga_cli.balancing.per_task import PerTask
+from hga_cli.core.errors import ConfigError
 from hga_cli.data.imbalance import SLICE
 from hga_cli.losses.labels import one_hot
 
@@ -25,8 +26,8 @@ class DiagnoseAndRelearn(PerTask):
     Multimodal Learning, ECCV 2024. Where we depart:
 
     - Q is of training cases, never of those for validation (publication and HGA's code): in each round one of ``folds``
-      parts of them is held back, another in the next one, so that no case is lost. The loss of a part of a batch that
-      holds such a case counts 0.
+      parts of them is held back, another in the next one, so that no case is lost. A part of a batch that holds such a
+      case gives no gradient; a step without any moves nothing.
     - Purity is about the nearest prototype, as in HGA's code, not about k-means of the features of encoders.
     - What goes back are parameters that exactly one modality trains, on any backbone; that is found from the gradients
       of the tasks. A modality that was not seen on both sides stays as it is. The optimiser keeps its moments.
@@ -39,7 +40,7 @@ class DiagnoseAndRelearn(PerTask):
         shared: see ``Balancer``.
         own: see ``Balancer``.
         every: epochs of a round.
-        folds: parts of the cases.
+        folds: parts of the cases, by their names; with few cases a part may be empty, and its round judges nobody.
         strength: how far a gap moves the weights (published: 3).
 
     Raises:
@@ -48,6 +49,7 @@ class DiagnoseAndRelearn(PerTask):
 
     compares: ClassVar[bool] = True
     touches_own: ClassVar[bool] = True
+    moves_weights: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -71,6 +73,16 @@ class DiagnoseAndRelearn(PerTask):
         self._alphas = torch.zeros(count, dtype=torch.float64)  # how far to go back before the next step
         self._is_held_back = False
 
+    def require_time(self, epochs: int) -> None:
+        """Refuse a training that ends with its first round: nothing would be learnt again.
+
+        Raises:
+            ConfigError: it does.
+        """
+        if epochs <= self._every:
+            message = f"balancer 'dre' acts after every {self._every} epochs, and optim.epochs is {epochs}: never"
+            raise ConfigError(message, hint=f"--epochs {2 * self._every}, or --set optim.balancer_options.every=1")
+
     def begin(self, step: Step) -> None:
         """Start a step; the first one of a round with weights that went back."""
         super().begin(step)
@@ -89,8 +101,9 @@ class DiagnoseAndRelearn(PerTask):
                     self._purities[side, :, place] += torch.tensor([value, 1.0], dtype=torch.float64)
 
     def backward(self, losses: Mapping[str, Tensor], share: float = 1.0) -> None:
-        """Add the gradients of all tasks; zeros for a part that is held back."""
-        super().backward({task: 0.0 * loss for task, loss in losses.items()} if self._is_held_back else losses, share)
+        """Add the gradients of all tasks; none of a part that is held back."""
+        if not self._is_held_back:
+            super().backward(losses, share)
 
     def add_own(self, task: str, gradients: Sequence[Tensor | None]) -> None:
         """Add the gradients of a task on parameters that are not shared, and note which they are."""
@@ -122,8 +135,7 @@ class DiagnoseAndRelearn(PerTask):
 
     def state(self) -> dict[str, Tensor]:
         """Return the sums of purities, what the next step does, who trains what, and the first weights in a line."""
-        first = [one.flatten().double().cpu() for one in self._first]
-        return {**self.learnt(), "first": torch.cat([torch.zeros(0, dtype=torch.float64), *first])}
+        return {**self.learnt(), "first": torch.cat([one.flatten() for one in self._first]).cpu()}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Continue from a state, or from what ranks have averaged."""

@@ -15,7 +15,7 @@ class RandomWeights(WeighedLosses):
     """
 
     def weights(self, losses: Mapping[str, float]) -> dict[str, float]:
-        """Return the weights of the step; what a task draws does not depend on which others there are."""
+        """Return the weights of the step; what a task draws does not depend on which others the step has."""
         generator = torch.Generator().manual_seed(self.now.seed)
         drawn = dict(zip(self.tasks, torch.randn(len(self.tasks), generator=generator), strict=True))
         weights = torch.softmax(torch.stack([drawn[task] for task in losses]), 0)

@@ -64,7 +64,7 @@ class CAGrad(Solved):
         tasks: see ``Balancer``.
         shared: see ``Balancer``.
         own: see ``Balancer``.
-        c: 0 is the mean; from 1 on it need no longer lower the mean loss (publication: 0.2 to 0.5).
+        c: above 0, which would be the mean; from 1 on it need no longer lower the mean loss (published: 0.2 to 0.5).
 
     Raises:
         ConfigError: an option out of range.

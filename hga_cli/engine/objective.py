@@ -20,6 +20,8 @@ from hga_cli.networks.backbone import Backbone
 
 WARM_UP_TERM = "separate"
 FOLLOWS_PREFERENCE = frozenset({"beta", "rho"})
+SILENT_ALONE = frozenset({"group", "pmr", "shared"})
+"""Terms without a loss where a batch has one modality: they compare modalities."""
 SAMPLERS_OF = {"interpolation": ("cycle",), "meta": ("meta", "meta_drop")}
 """Outer updates that need the cycles of certain samplers."""
 
@@ -45,8 +47,8 @@ class Objective:
         omega: modality -> frequency weight; needed where the scale of a term names it.
 
     Raises:
-        ConfigError: an unknown term or option, no term at all, weights that follow a preference nobody makes, a warm-up
-            of nothing, or an outer update without its sampler.
+        ConfigError: an unknown term or option, no term at all or none for a modality alone, weights that follow a
+            preference nobody makes, a warm-up of nothing, or an outer update without its sampler.
     """
 
     def __init__(self, settings: Method, modalities: Combination, omega: Mapping[str, float] | None = None) -> None:
@@ -56,6 +58,7 @@ class Objective:
             message = f"method '{settings.name}' has no term with a weight above 0"
             raise ConfigError(message, hint="set method.terms.fused.weight = 1")
         self._terms = {name: _build(name, term.options) for name, term in self._settings.items()}
+        self._require_losses(settings.name)
         self._require_one_preference(settings.name)
         self._warm_up = settings.warm_up
         if self._warm_up and WARM_UP_TERM not in self._terms:
@@ -67,8 +70,13 @@ class Objective:
 
     @property
     def has_modalities(self) -> bool:
-        """Whether modalities have predictions of their own, besides the fused one: what a balancer has to balance."""
-        return any(term.needs and self._settings[name].weight > 0 for name, term in self._terms.items())
+        """Whether modalities have losses of their own, besides the fused one: what a balancer has to balance."""
+        return any(term.is_of_modalities and self._settings[name].weight > 0 for name, term in self._terms.items())
+
+    @property
+    def predicts_alone(self) -> bool:
+        """Whether modalities have predictions of their own, besides the fused one: what a balancer may compare."""
+        return any(term.needs for term in self._terms.values())
 
     def __call__(
         self, model: Backbone, images: dict[str, Tensor], label: Tensor, *, epoch: int = 0, apart: bool = False
@@ -96,7 +104,7 @@ class Objective:
             for task, loss in result.losses.items() if self._settings[name].weight > 0 else ():
                 parts.setdefault(task, []).append(_weighted(loss, self._settings[name], task, factors).mean())
         if not parts:
-            message = f"none of the terms {', '.join(terms)} gives a loss with this backbone"
+            message = f"none of the terms {', '.join(terms)} gives a loss with this backbone for {'+'.join(images)}"
             raise ConfigError(message, hint="set method.terms.fused.weight = 1")
         return StepLosses(
             tasks={task: torch.stack(losses).sum() for task, losses in parts.items()},
@@ -111,6 +119,14 @@ class Objective:
     def end_epoch(self, epoch: int) -> dict[str, Any]:
         """Move beta, and return for the journal what weighs the modalities: see ``Preference.end_epoch``, and omega."""
         return {**self.preference.end_epoch(epoch), "omega": dict(self.omega)}
+
+    def _require_losses(self, method: str) -> None:
+        weighted = [name for name, term in self._settings.items() if term.weight > 0]
+        if SILENT_ALONE.issuperset(weighted):
+            message = (
+                f"method '{method}' has no loss where a batch has one modality: {', '.join(weighted)} compare several"
+            )
+            raise ConfigError(message, hint="set method.terms.fused.weight = 1")
 
     def _require_one_preference(self, method: str) -> None:
         makers = sorted(name for name, term in self._terms.items() if term.makes_preferences)

@@ -84,8 +84,14 @@ class Training:
         if config.optim.compile:
             compile_passes(self.model)
         self.objective = Objective(config.method, scheme.modalities, scheme.omega)
-        tasks, has_modalities = (FUSED, *scheme.modalities), self.objective.has_modalities
-        self.balancer = build_balancer(config, self.model, tasks=tasks, has_modalities=has_modalities)
+        tasks, objective = (FUSED, *scheme.modalities), self.objective
+        self.balancer = build_balancer(
+            config,
+            self.model,
+            tasks=tasks,
+            has_modalities=objective.has_modalities,
+            predicts_alone=objective.predicts_alone,
+        )
         self.outer = OUTER_UPDATES.load(config.method.outer.kind)(self.model, config.method.outer)
         self.optimiser = build_optimiser(self.model.parameters(), config.optim)
         self.scaler = torch.amp.GradScaler(scheme.device.type, enabled=config.optim.precision == "fp16")
@@ -101,7 +107,7 @@ class Training:
         return self.step // self.scheme.iterations
 
     def learn(self, batch: Batch) -> float:
-        """Do one step and return the loss.
+        """Do one step and return the loss; nothing moves where the balancer has no gradient.
 
         Parameters of modalities that are not there get no gradient and stay as they are, moments and decay included;
         the published code gives them zeros, on which AdamW goes on drifting.
@@ -119,18 +125,17 @@ class Training:
             self.balancer.begin(self._balancing_step())
             loss = sum(self._learn_part(part, share) for part, share in in_parts(batch, optim.accumulate))
             self.balancer.merge()
-        (everyone,) = ranks.sum(len(batch.cases), device=device)
+        everyone, movers = ranks.sum(len(batch.cases), self._has_gradients(), device=device)
         mine = len(batch.cases) / everyone
         (total,) = ranks.sum(loss * mine, device=device)
         is_sound = ranks.count == 1 or self._is_finite(loss)
-        ranks.average_gradients(self.model.parameters(), mine)
         optimiser = self.outer.optimiser(self.optimiser, ends_cycle=batch.ends_cycle)
-        self.scaler.unscale_(optimiser)
+        if movers:
+            ranks.average_gradients(self.model.parameters(), mine)
+            self.scaler.unscale_(optimiser)
         self._require_finite(batch, total, is_sound=is_sound)
-        if optim.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), optim.clip_norm)
-        self.scaler.step(optimiser)
-        self.scaler.update()
+        if movers:
+            self._move(optimiser)
         self._teach_balancer(batch, mine)
         self._merge(ends_cycle=batch.ends_cycle, step=self.step)
         self.step += 1
@@ -156,6 +161,16 @@ class Training:
         images = {name: image.to(device).contiguous(memory_format=layout) for name, image in part.images.items()}
         with autocast(device, self.scheme.config.optim.precision):
             return self.objective(self.model, images, label, epoch=self.epoch, apart=self.balancer.apart)
+
+    def _has_gradients(self) -> bool:
+        return any(parameter.grad is not None for parameter in self.model.parameters())
+
+    def _move(self, optimiser: torch.optim.Optimizer) -> None:
+        """Move the weights by gradients that are averaged and free of the scale of fp16."""
+        if (longest := self.scheme.config.optim.clip_norm) is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), longest)
+        self.scaler.step(optimiser)
+        self.scaler.update()
 
     def _balancing_step(self) -> Step:
         """Return what the balancer has to know; what it draws is the same on all ranks."""

@@ -50,6 +50,14 @@ def test_complete_cases_are_passed_through_again_and_again():
     assert len(set(rounds)) > 2
 
 
+def test_complete_cases_are_shuffled_apart_from_those_of_the_trial():
+    """The trial has all eight in one batch, in the order of its own shuffle."""
+    one = sampler(dict.fromkeys("abcdefgh", MODALITIES), batch=8)
+    for number in range(4):
+        judges = [one.draw(2 * (8 * number + place) + 1).cases[0] for place in range(8)]
+        assert judges != list(one.draw(2 * number).cases)
+
+
 @BOTH
 def test_a_step_is_a_function_of_seed_and_number(kind, partial):
     del partial
@@ -67,9 +75,12 @@ def test_an_epoch_is_a_pass_of_pairs():
     )
 
 
-def test_without_a_complete_case_there_is_a_clear_error():
-    with pytest.raises(DataError, match=r"flair\+t1ce\+t2; none of 2 has all of them") as caught:
-        sampler({"a": ("flair", "t2"), "c": ("t1ce",)})
+@BOTH
+def test_without_a_complete_case_there_is_a_clear_error(kind, partial):
+    """Of no method by name: both have the same need."""
+    del partial
+    with pytest.raises(DataError, match=r"^meta-learning needs .* flair\+t1ce\+t2; none of 2 has all of") as caught:
+        sampler({"a": ("flair", "t2"), "c": ("t1ce",)}, kind=kind)
     assert "--imbalance" in caught.value.hint
 
 

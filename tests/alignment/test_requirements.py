@@ -1,15 +1,19 @@
 """Methods that do not fit backbone or data set are refused by what their terms declare."""
 
+from dataclasses import replace
+from itertools import permutations
+
 import pytest
 
-from hga_cli.alignment.requirements import require_fit
+from hga_cli.alignment.requirements import MARKS, require_fit, require_mark
 from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.catalog import shipped
-from hga_cli.core.config import resolve
+from hga_cli.core.config import differences, dump, resolve
 from hga_cli.core.errors import ConfigError
 from hga_cli.engine.objective import Objective
 
 MODALITIES = ("flair", "t1ce", "t2")
+METHODS = shipped("presets/methods")
 FITTING = {
     "mag-deepest": {"unet", "shaspec"},
     "shaspec": {"shaspec"},
@@ -89,3 +93,38 @@ def test_a_weight_that_rewards_distance_is_refused(weight):
     with pytest.raises(ConfigError, match=f"'compactness_weight' .* should be 0 or more, found {weight}"):
         Objective(method("hga", option), MODALITIES)
     assert Objective(method("hga", option.replace(weight, "0")), MODALITIES).has_modalities
+
+
+def test_methods_that_one_other_setting_tells_apart_are_known():
+    """All pairs of shipped methods that differ, but for their names, in one setting, which is none of ``[method]``."""
+    trees = {name: dump(resolve(flags={"method.name": name})) for name in METHODS}
+    found = {}
+    for name, twin in permutations(METHODS, 2):
+        other = [one for one in differences(trees[twin], trees[name]) if one[0] != "method.name"]
+        if len(other) == 1 and not other[0][0].startswith("method."):
+            found[name, twin] = other[0][0], other[0][2]
+    expected = {(name, mark.twin): (f"{mark.section}.{mark.key}", mark.value) for name, mark in MARKS.items()}
+    assert expected.items() <= found.items()
+    assert found.keys() == expected.keys() | {(twin, name) for name, twin in expected}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_has_its_own_mark(name):
+    require_mark(resolve(flags={"method.name": name}))
+    require_mark(resolve(flags={"method.name": name}, recipe="brats"))
+
+
+@pytest.mark.parametrize(("name", "other"), [("gmd", "pcgrad"), ("gmd-hga", "equal"), ("pdt", "mr2468")])
+def test_a_method_without_its_mark_is_its_twin(name, other):
+    """The hint gives the same training by its proper name, or the method as it is meant."""
+    mark = MARKS[name]
+    setting = f"{mark.section}.{mark.key}"
+    lost = resolve(flags={"method.name": name, setting: other})
+    with pytest.raises(ConfigError, match=f"'{name}' is made by {setting} = '{mark.value}', found '{other}'") as caught:
+        require_mark(lost)
+    proper, _, kept = caught.value.hint.partition("; or ")
+    assert proper.split() == ["--method", mark.twin, mark.option, other]
+    assert kept.split() == [mark.option, mark.value]
+    twin = resolve(flags={"method.name": mark.twin, setting: other})
+    require_mark(twin)
+    assert replace(twin, method=replace(twin.method, name=name)) == lost

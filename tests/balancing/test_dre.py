@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from _tasks import GOLDEN, NAMES, Problem, golden_step, same, same_state
-from _training import MODALITIES, make_store, planned, settings, training_of
+from _training import MODALITIES, assert_same_tensors, make_store, planned, settings, training_of
 
 from hga_cli.balancing.balancer import Step, mean_state
 from hga_cli.balancing.dre import DiagnoseAndRelearn, nearest_prototype, purity
@@ -14,6 +14,8 @@ from hga_cli.balancing.dre import DiagnoseAndRelearn, nearest_prototype, purity
 golden = pytest.mark.parametrize("case", GOLDEN["dre"], ids=[case["name"] for case in GOLDEN["dre"]])
 HELD, SEEN = "case-1", "case-4"
 """Of two parts, the one that the first round holds back and the other one."""
+FIRST_FOLD = {"case-0", HELD, "case-2", "case-3"}
+"""Of eight cases."""
 
 
 def drawn(case):
@@ -167,8 +169,7 @@ def test_a_case_that_is_held_back_teaches_nothing_and_each_is_once():
     for epoch in range(8):
         for name in [f"case-{number}" for number in range(30)]:
             problem.cases = (name,)
-            gradients = [one for one in problem.step(balancer) if one is not None]
-            if not any(one.any() for one in gradients):
+            if all(one is None for one in problem.step(balancer)):
                 held.append((name, epoch))
         balancer.end_epoch()
     assert len(held) == 60
@@ -184,7 +185,36 @@ def test_slices_of_a_case_are_held_back_together():
     for case in (HELD, SEEN):
         for number in range(5):
             problem.cases = (f"{case}_slice_{number}",)
-            assert bool(problem.step(balancer)[0].any()) == (case == SEEN)
+            assert (problem.step(balancer)[0] is not None) == (case == SEEN)
+
+
+@pytest.mark.parametrize("cases", [(HELD, SEEN), (SEEN, HELD)])
+def test_of_two_cases_one_holds_back_both_and_each_is_judged_on_its_side(cases):
+    """flair sees nothing of the one that is held back, and all of the other one."""
+    problem = Problem()
+    balancer = problem.balancer("dre", every=1, folds=2)
+    logits, label = problem.logits(("flair",))
+    both = [logits["flair"] * (1 if case == SEEN else -1) for case in cases]
+    balancer.begin(Step())
+    balancer.observe({"flair": torch.cat(both)[:, :, :1]}, label[:, :1].expand(2, 1, 2, 2), cases)
+    balancer.backward(problem.losses())
+    balancer.merge()
+    assert problem.shared.grad is None
+    assert balancer.state()["purities"][:, 1, 0].tolist() == [1.0, 1.0]
+
+
+def test_whose_a_parameter_is_stays_known():
+    """Also after a step in which the loss of the modality does not reach it."""
+    problem = Judged("flair")
+    balancer = made(problem)
+    for case, losses in ((HELD, None), (SEEN, None), (SEEN, {"flair": problem.shared.square().sum()})):
+        problem.cases = (case,)
+        problem.losses = (lambda *_, losses=losses: losses) if losses else problem.losses
+        problem.step(balancer)
+    balancer.end_epoch()
+    before = problem.weights()
+    balancer.begin(Step())
+    assert not torch.allclose(problem.weights()[1], before[1])
 
 
 def test_a_resumed_balancer_has_the_first_weights():
@@ -251,12 +281,45 @@ def test_what_cannot_be_pure_has_no_purity():
     assert purity(logits, label).isnan().all()
 
 
-def test_norms_of_modalities_go_back_in_a_training(tmp_path):
-    """What is left of the way from the first weights is what alpha leaves; convolutions, which are shared, stay."""
+def test_the_first_weights_take_no_more_room_than_weights():
+    own = [torch.randn(3, requires_grad=True), torch.randn(2, 2, requires_grad=True)]
+    balancer = DiagnoseAndRelearn(NAMES, [], own)
+    first = balancer.state()["first"]
+    assert torch.equal(first, torch.cat([one.detach().flatten() for one in own]))
+    assert first.dtype == torch.float32
+
+
+def training_with_dre(tmp_path):
     cases = {f"case-{number}": MODALITIES for number in range(8)}
     options = {"every": 1, "folds": 2}
     changes = {"optim__balancer": "dre", "optim__balancer_options": options, "optim__iterations": 8}
-    training, patches = training_of(planned(make_store(tmp_path / "store", cases), settings("joint", **changes)))
+    return training_of(planned(make_store(tmp_path / "store", cases), settings("joint", **changes)))
+
+
+@pytest.mark.parametrize("is_scaled", [False, True], ids=["plain", "as in fp16"])
+def test_a_step_that_is_held_back_moves_nothing(tmp_path, is_scaled):
+    """Neither weights by momentum or decay, nor moments; and training goes on."""
+    training, patches = training_with_dre(tmp_path)
+    training.scaler = torch.amp.GradScaler("cpu", enabled=is_scaled)
+    held = [bool(FIRST_FOLD & set(patches[step].cases)) for step in range(40)]
+    one, other = [step for step, is_held in enumerate(held) if not is_held][:2]
+    training.learn(patches[one])
+
+    def moving():
+        found = {name: value for name, value in training.tensors().items() if not name.startswith("balancer")}
+        return {name: value.clone() for name, value in found.items()}
+
+    before = moving()
+    training.learn(patches[held.index(True)])
+    assert all(parameter.grad is None for parameter in training.model.parameters())
+    assert_same_tensors(moving(), before)
+    training.learn(patches[other])
+    assert not torch.equal(moving()["model.head.weight"], before["model.head.weight"])
+
+
+def test_norms_of_modalities_go_back_in_a_training(tmp_path):
+    """What is left of the way from the first weights is what alpha leaves; convolutions, which are shared, stay."""
+    training, patches = training_with_dre(tmp_path)
     named = dict(training.model.named_parameters())
     first = {name: one.detach().clone() for name, one in named.items()}
     for step in range(8):

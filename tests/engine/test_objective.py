@@ -5,10 +5,11 @@ from hga_cli.alignment.preference import Preference
 from hga_cli.alignment.prototypes import compactness
 from hga_cli.alignment.supervision import FusedSegmentation
 from hga_cli.alignment.term import Preferences
+from hga_cli.core.catalog import TERMS
 from hga_cli.core.config import build
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.settings import Preference as Settings
-from hga_cli.engine.objective import Objective
+from hga_cli.engine.objective import SILENT_ALONE, Objective
 from hga_cli.losses.segmentation import cross_entropy, dice
 from hga_cli.networks.backbone import Backbone, Prediction
 
@@ -226,5 +227,35 @@ def test_weights_follow_exactly_one_preference(terms, message):
 
 
 def test_terms_that_give_no_loss_are_refused():
-    with pytest.raises(ConfigError, match="none of the terms deep gives a loss"):
-        run(method({"deep": {}}), "flair")
+    with pytest.raises(ConfigError, match=r"none of the terms deep gives a loss .* for flair\+t2"):
+        run(method({"deep": {}}), "flair", "t2")
+
+
+@pytest.mark.parametrize("names", [("pmr",), ("group",), ("shared",), ("group", "pmr")], ids="+".join)
+def test_terms_that_compare_modalities_cannot_be_all(names):
+    """A batch with one modality would have no loss, and end the training."""
+    terms = {name: {} for name in names}
+    with pytest.raises(ConfigError, match=f"no loss where a batch has one modality: {', '.join(names)}") as caught:
+        Objective(method(terms | {"fused": {"weight": 0}}), MODALITIES)
+    assert "terms.fused.weight = 1" in caught.value.hint
+    assert run(method({"pmr": {}, "fused": {}}), "t2")[2].tasks.keys() == {"fused"}
+
+
+@pytest.mark.parametrize("name", [name for name in TERMS.entries if name != "deep" and not TERMS.load(name).requires])
+def test_which_terms_compare_modalities(name):
+    losses = run(method({"fused": {}, name: {}}), "t2")[2]
+    assert any(key.startswith(f"{name}/") for key in losses.terms) == (name not in SILENT_ALONE)
+
+
+@pytest.mark.parametrize(
+    ("names", "have_losses", "predict"),
+    [
+        (["fused", "deep"], False, False),
+        (["fused", "shared", "specific"], True, False),
+        (["fused", "separate"], True, True),
+        (["fused", "pmr"], True, True),
+    ],
+)
+def test_a_balancer_is_told_what_modalities_have(names, have_losses, predict):
+    objective = Objective(method({name: {} for name in names}), MODALITIES)
+    assert (objective.has_modalities, objective.predicts_alone) == (have_losses, predict)

@@ -165,11 +165,10 @@ def test_gmd_is_its_balancer_and_a_flag_wins():
 
 @pytest.mark.parametrize(
     ("method", "changes"),
-    [("gmd", {"method__terms__separate__weight": 0}), ("hps", {}), ("shaspec", {})],
-    ids=["weight 0", "hps", "shaspec"],
+    [("gmd", {"method__terms__separate__weight": 0}), ("hps", {})],
+    ids=["weight 0", "hps"],
 )
-def test_without_predictions_of_modalities_there_is_nothing_to_balance(store, method, changes):
-    """Also where a modality has a loss that is about none: whether shaspec knows it by its specific feature."""
+def test_without_losses_of_modalities_there_is_nothing_to_balance(store, method, changes):
     with pytest.raises(ConfigError, match=f"method '{method}' looks at no modality alone") as caught:
         training_of(planned(store, config(method, optim__balancer="gmd", **changes)))
     repair = {"method__terms__separate__weight": 1}
