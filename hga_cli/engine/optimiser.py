@@ -12,14 +12,14 @@ def build_optimiser(parameters: Iterable[nn.Parameter], settings: Optim) -> torc
     """Return the optimiser that the settings name.
 
     AdamW with amsgrad is that of PASSION and HGA; Adam with coupled weight decay that of their multi-task baselines;
-    SGD is with Nesterov's momentum, as in nnU-Net. Adam is fused: one call for all parameters, which in small
-    networks takes a sixth off a step. (torch's fused SGD fails where a parameter gets its first gradient later.)
+    SGD is with Nesterov's momentum, as in nnU-Net. None is fused: on a CPU torch's fused Adam takes a moment or gradient of
+    another layout in memory for one of the same, and computes something else without a word.
     """
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.optimiser == "sgd":
         return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=settings.momentum, nesterov=True)
     kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
-    return kind(parameters, lr=rate, weight_decay=decay, amsgrad=True, fused=True)
+    return kind(parameters, lr=rate, weight_decay=decay, amsgrad=True)
 
 
 def learning_rate(settings: Optim, epoch: int) -> float:

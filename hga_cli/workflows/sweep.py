@@ -39,8 +39,8 @@ class Ending:
 def carry_out(prospects: Sequence[Prospect], place: Place, progress: Progress | None = None) -> dict[str, Ending]:
     """Train and score every run that is open, in its order; Ctrl-C or SIGTERM ends it cleanly.
 
-    The running training is told by SIGTERM, saves what it has, and goes on in the next sweep. So it does where we are
-    killed.
+    The running training is told by the end of its stdin, saves what it has, and goes on in the next sweep. So it does
+    where we are killed.
 
     Returns:
         name of the run -> how it ended; those that an interruption left have not started.
@@ -107,8 +107,8 @@ def _carry_out(one: Prospect, place: Place, progress: Progress) -> Ending:
 def _run(words: Sequence[str], progress: Progress) -> tuple[int, str]:
     """Run ``hga`` in a process of its own; return its exit code and what it said was wrong.
 
-    The process has a session of its own: Ctrl-C reaches it through us only. Where we are killed its stdin ends, which
-    it takes for the same.
+    The process has a session of its own: Ctrl-C reaches it through us only, as the end of its stdin; where we are
+    killed, that ends too.
 
     Raises:
         KeyboardInterrupt: we were interrupted; the process has ended.
@@ -128,7 +128,8 @@ def _run(words: Sequence[str], progress: Progress) -> tuple[int, str]:
         try:
             _listen(process, said, progress)
         except KeyboardInterrupt:
-            process.terminate()
+            assert process.stdin is not None
+            process.stdin.close()  # not a signal, which Python loses where it comes at a bad moment: this is told again
             _listen(process, said, progress)
             raise
         finally:

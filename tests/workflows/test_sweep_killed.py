@@ -14,7 +14,7 @@ from hga_cli.core.errors import DataError
 from hga_cli.core.orphans import FOLLOWS_STDIN
 from hga_cli.core.run_folder import RunFolder
 
-PATIENCE = 60
+PATIENCE = 120
 """Seconds, on a busy machine; alone a start takes 6 and an end 1."""
 CALM = {**os.environ, "OMP_NUM_THREADS": "1"}
 LONG = """
