@@ -12,8 +12,10 @@ def build_optimiser(parameters: Iterable[nn.Parameter], settings: Optim) -> torc
     """Return the optimiser that the settings name.
 
     AdamW with amsgrad is that of PASSION and HGA; Adam with coupled weight decay that of their multi-task baselines;
-    SGD is with Nesterov's momentum, as in nnU-Net. None is fused: on a CPU torch's fused Adam takes a moment or gradient of
-    another layout in memory for one of the same, and computes something else without a word.
+    SGD is with Nesterov's momentum, as in nnU-Net.
+
+    None is fused: on a CPU torch's fused Adam takes a moment or gradient of another layout in memory for one of the
+    same, and computes something else without a word.
     """
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.optimiser == "sgd":
