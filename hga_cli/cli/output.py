@@ -143,6 +143,9 @@ def _reported(*, debug: bool, as_json: bool) -> Iterator[None]:
         )
         raise typer.Exit(exit_code_of(error)) from None
     except KeyboardInterrupt as error:
+        from hga_cli.core.orphans import interruption_is_heard
+
+        interruption_is_heard()
         console.print("interrupted; what was finished is kept ('hga train --resume' continues a training)")
         raise typer.Exit(exit_code_of(error)) from None
 

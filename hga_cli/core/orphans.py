@@ -3,16 +3,16 @@
 import os
 import shutil
 import signal
-import time
 from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import get_temp_dir
-from threading import Thread, get_ident
+from threading import Event, Thread, get_ident
 
 FOLLOWS_STDIN = {"HGA_FOLLOWS_STDIN": "1"}
 """Environment of a command that is to be interrupted when its stdin ends: whoever started it holds that open."""
 AGAIN = 5
 """Seconds until a process that goes on is told again."""
+_heard = Event()
 
 
 def end_with_the_parent() -> None:
@@ -49,6 +49,11 @@ def _end_after_stdin(thread: int) -> None:
     while os.read(0, 1024):
         pass
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # nobody reads stderr now: to write there would end us before we save
-    while True:  # Python loses an interrupt that comes while it collects garbage
+    signal.pthread_kill(thread, signal.SIGTERM)
+    while not _heard.wait(AGAIN):  # Python loses an interrupt that comes while it collects garbage
         signal.pthread_kill(thread, signal.SIGTERM)
-        time.sleep(AGAIN)
+
+
+def interruption_is_heard() -> None:
+    """Say that this process is on its way out: it is not told again."""
+    _heard.set()
