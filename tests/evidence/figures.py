@@ -74,7 +74,7 @@ class Scores:
     def step_seconds(self):
         """Return the median time of a training step, epochs with a validation left out; beside other processes."""
         times = [seconds for of_seed in self.folders for folder in of_seed for seconds in _step_seconds(folder)]
-        return float(np.median(times))
+        return float(np.median(times)) if times else np.nan
 
     def _figures(self, scores, weights):
         weights = np.full((1, len(scores)), 1 / len(scores)) if weights is None else weights

@@ -37,10 +37,11 @@ def write_tables(work):
 def scores_of(work, regime, name):
     """Return the scores of a run in a regime, or None where nothing is scored."""
     of_run = work.plan["runs"][name]
+    method = of_run["method"]
     if regime not in of_run.get("regimes", work.plan["regimes"]):
         return None
     seeds = [
-        [folder for fold in folds(work.plan) for folder in _folders(work, f"{regime}-{fold}.{name}-", seed)]
+        [folder for fold in folds(work.plan) for folder in _folders(work, f"{regime}-{fold}.{name}-{method}-", seed)]
         for seed in work.plan["seeds"]
     ]
     whole = [tuple(of_seed) for of_seed in seeds if len(of_seed) == len(folds(work.plan))]
@@ -55,7 +56,8 @@ def folds(plan):
 
 
 def _folders(work, start, seed):
-    return [path.parent for path in work.runs.glob(f"{start}*-s{seed}-*/metrics.json")]
+    """Return the scored runs called so; ``joint-`` begins names of other runs too, ``joint-joint-equal-`` does not."""
+    return [path.parent for path in work.runs.glob(f"{start}equal-*-s{seed}-*/metrics.json")]
 
 
 def _who(facts):

@@ -9,6 +9,7 @@ import pytest
 from evidence import Work, stretched, sweeps
 from figures import Scores, is_clear
 from phantoms import SHAPE, draw_case
+from tables import folds, scores_of
 
 from hga_cli.core.sweep_plan import members, read_sweep
 
@@ -86,6 +87,20 @@ def test_every_run_of_a_plan_can_be_trained(name, tmp_path):
         names.append(member.name)
         assert member.config.data.patch == tuple(plan["settings"]["data"]["patch"])
     assert len(set(names)) == len(names) > 10
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_each_row_of_a_table_is_of_its_own_runs(name, tmp_path):
+    work = Work(folder=tmp_path, plan=tomllib.loads((Path(__file__).parent / name).read_text()))
+    made = []
+    for file in sweeps(work):
+        (member,) = members(read_sweep(file), file)
+        made.append(scored(work.runs / member.name, np.full((2, 3), 0.5)))
+    runs = work.plan["runs"]
+    found = [scores for regime in work.plan["regimes"] for run in runs if (scores := scores_of(work, regime, run))]
+    assert sorted(folder for scores in found for of_seed in scores.folders for folder in of_seed) == sorted(made)
+    for scores in found:
+        assert [len(of_seed) for of_seed in scores.folders] == [len(folds(work.plan))] * len(work.plan["seeds"])
 
 
 def test_a_long_night_stretches_every_run_alike():
