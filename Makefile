@@ -70,7 +70,8 @@ sweep-demo: setup  ## all methods and balancers for a few steps each, and a lead
 	@$(HGA) preprocess sample_data --dataset brats
 	@$(HGA) split --dataset brats
 	@$(HGA) make-imbalance --dataset brats --rates mr2468
-	@$(HGA) sweep sample_data/sweep.toml --device cpu
+	@$(HGA) sweep sample_data/sweep.toml --device cpu --makefile demo/sweep/sweep.mk
+	@OMP_NUM_THREADS=1 $(MAKE) -k -j 2 -f demo/sweep/sweep.mk
 	@$(HGA) report --leaderboard demo/sweep/runs
 
 clean:  ## remove what demo and tests made
