@@ -29,7 +29,7 @@ check: setup  ## formatting, lint, types, layers
 test: check  ## set up, check and run all tests
 	$(BIN)/pytest -n 2 --dist loadfile
 
-bench: setup  ## measure speed, size and memory against the usual way (by hand; about half an hour)
+bench: setup  ## measure speed, size and memory against the usual way (by hand, on a quiet machine)
 	$(BIN)/python tests/bench/bench_data.py
 	$(BIN)/python tests/bench/bench_metrics.py
 	$(BIN)/python tests/bench/bench_training.py
@@ -37,7 +37,7 @@ bench: setup  ## measure speed, size and memory against the usual way (by hand; 
 	$(BIN)/python tests/bench/bench_modalities.py
 	$(BIN)/python tests/bench/bench_balancing.py
 
-evidence: setup  ## does the method pay? trains it beside its rivals on hard phantoms (by hand; 90 minutes; goes on where it was)
+evidence: setup  ## does the method pay? trains it beside its rivals on hard phantoms (by hand; long; goes on where it was)
 	$(BIN)/python tests/evidence/evidence.py evidence
 
 demo: export HGA_DATA := demo/data
@@ -66,7 +66,7 @@ demo: setup  ## set up and run the six commands on sample_data (about 3 minutes 
 
 sweep-demo: export HGA_DATA := demo/sweep/data
 sweep-demo: export HGA_RUNS := demo/sweep/runs
-sweep-demo: setup  ## all methods and balancers for a few steps each, and a leaderboard (under 10 minutes on 2 quiet cores)
+sweep-demo: setup  ## all methods and balancers for a few steps each, and a leaderboard (about 7 minutes on 2 quiet cores)
 	@$(HGA) preprocess sample_data --dataset brats
 	@$(HGA) split --dataset brats
 	@$(HGA) make-imbalance --dataset brats --rates mr2468

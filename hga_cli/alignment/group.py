@@ -30,6 +30,7 @@ class GroupSupport(Term):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"separate"})
+    compares_modalities: ClassVar[bool] = True
 
     def __init__(self, *, leader: str = "", certain: float = 0.65, agreed: float = 0.75) -> None:
         for option, value in (("certain", certain), ("agreed", agreed)):

@@ -41,6 +41,7 @@ class PrototypicalRebalance(Term):
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset({"alone"})
+    compares_modalities: ClassVar[bool] = True
 
     def __init__(self, *, entropy: float = 0.1) -> None:
         if not 0 <= entropy < inf:

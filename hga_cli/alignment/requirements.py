@@ -1,52 +1,34 @@
 """What a method needs of backbone, data set and other settings, checked before anything is trained."""
 
-from dataclasses import dataclass
+import tomllib
 
 from hga_cli.core.backbones import BACKBONES, Ability
-from hga_cli.core.catalog import TERMS
+from hga_cli.core.catalog import TERMS, shipped
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import ConfigError, suggestion
 from hga_cli.core.settings import Config, Method
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """The one setting outside ``[method]`` by which a method differs from its twin."""
-
-    section: str
-    key: str
-    value: str
-    option: str
-    """That chooses the setting."""
-    twin: str
-    """The method that this one would be with another value."""
-
-
-GMD = {"section": "optim", "key": "balancer", "value": "gmd", "option": "--balancer"}
-MARKS = {
-    "gmd": Mark(**GMD, twin="joint"),
-    "gmd-hga": Mark(**GMD, twin="joint-hga"),
-    "pdt": Mark(section="data", key="imbalance", value="none", option="--imbalance", twin="moddrop"),
-}
-"""Method -> what it is no more itself without."""
-
-
 def require_mark(config: Config) -> None:
     """Refuse a method that has lost what its name says, so that it would be trained twice by two names.
+
+    The file of such a method names its ``mark``, the one setting outside ``[method]`` by which it differs from another
+    method, and that ``twin``.
 
     Raises:
         ConfigError: the hint says by which name the same training goes, and how to keep the method.
     """
-    mark = MARKS.get(config.method.name)
-    if mark is None:
+    file = shipped("presets/methods").get(config.method.name)
+    tree = tomllib.loads(file.read_text(encoding="utf-8")) if file else {}
+    if "mark" not in tree:
         return
-    found = getattr(getattr(config, mark.section), mark.key)
-    if found != mark.value:
-        message = (
-            f"method '{config.method.name}' is made by {mark.section}.{mark.key} = '{mark.value}', found '{found}': "
-            f"that is method '{mark.twin}' by another name"
-        )
-        raise ConfigError(message, hint=f"--method {mark.twin} {mark.option} {found}; or {mark.option} {mark.value}")
+    (section, key), twin = tree["mark"].split("."), tree["twin"]
+    value, found = tree[section][key], getattr(getattr(config, section), key)
+    if found != value:
+        setting = f"{section}.{key}"
+        message = f"method '{config.method.name}' is made by {setting} = '{value}', found '{found}': "
+        message += f"that is method '{twin}' by another name"
+        raise ConfigError(message, hint=f"--method {twin} --set {setting}={found}; or --set {setting}={value}")
 
 
 def require_fit(method: Method, backbone: str, modalities: Combination) -> None:

@@ -25,6 +25,7 @@ class SharedDistance(Term):
 
     requires = frozenset({Ability.DISENTANGLED})
     is_of_modalities: ClassVar[bool] = False
+    compares_modalities: ClassVar[bool] = True
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of the task ``fused``."""

@@ -60,6 +60,8 @@ class Term(ABC):
     """What has to be computed besides the fused prediction."""
     is_of_modalities: ClassVar[bool] = True
     """Whether modalities have losses, which a scale multiplies; False: the fused prediction only."""
+    compares_modalities: ClassVar[bool] = False
+    """Whether it has no loss where a batch has one modality."""
     makes_preferences: ClassVar[bool] = False
     """Whether its results say how strong each modality is."""
     requires: frozenset[Ability] = frozenset()

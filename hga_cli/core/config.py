@@ -21,7 +21,7 @@ from hga_cli.core.progress import Progress, Silent
 from hga_cli.core.settings import Config
 
 Tree = dict[str, Any]
-ABOUT = ("summary", "source")
+ABOUT = ("summary", "source", "mark", "twin")
 
 
 def resolve(

@@ -49,9 +49,9 @@ def _end_after_stdin(thread: int) -> None:
     while os.read(0, 1024):
         pass
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # nobody reads stderr now: to write there would end us before we save
-    signal.pthread_kill(thread, signal.SIGTERM)
-    while not _heard.wait(AGAIN):  # Python loses an interrupt that comes while it collects garbage
+    while not _heard.is_set():  # Python loses an interrupt that comes while it collects garbage
         signal.pthread_kill(thread, signal.SIGTERM)
+        _heard.wait(AGAIN)
 
 
 def interruption_is_heard() -> None:

@@ -20,8 +20,6 @@ from hga_cli.networks.backbone import Backbone
 
 WARM_UP_TERM = "separate"
 FOLLOWS_PREFERENCE = frozenset({"beta", "rho"})
-SILENT_ALONE = frozenset({"group", "pmr", "shared"})
-"""Terms without a loss where a batch has one modality: they compare modalities."""
 SAMPLERS_OF = {"interpolation": ("cycle",), "meta": ("meta", "meta_drop")}
 """Outer updates that need the cycles of certain samplers."""
 
@@ -122,7 +120,7 @@ class Objective:
 
     def _require_losses(self, method: str) -> None:
         weighted = [name for name, term in self._settings.items() if term.weight > 0]
-        if SILENT_ALONE.issuperset(weighted):
+        if all(self._terms[name].compares_modalities for name in weighted):
             message = (
                 f"method '{method}' has no loss where a batch has one modality: {', '.join(weighted)} compare several"
             )

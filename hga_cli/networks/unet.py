@@ -120,8 +120,6 @@ class EnsembleUNet(Backbone):
 class DoubleConvolution(nn.Module):
     """Twice: convolution 3, group norm of the owner, which is a modality or all of them, ReLU."""
 
-    recomputable = True
-
     def __init__(self, inputs: int, middle: int, outputs: int, owners: Combination, dims: int) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(

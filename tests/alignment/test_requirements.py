@@ -1,11 +1,12 @@
 """Methods that do not fit backbone or data set are refused by what their terms declare."""
 
+import tomllib
 from dataclasses import replace
 from itertools import permutations
 
 import pytest
 
-from hga_cli.alignment.requirements import MARKS, require_fit, require_mark
+from hga_cli.alignment.requirements import require_fit, require_mark
 from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.catalog import shipped
 from hga_cli.core.config import differences, dump, resolve
@@ -14,6 +15,8 @@ from hga_cli.engine.objective import Objective
 
 MODALITIES = ("flair", "t1ce", "t2")
 METHODS = shipped("presets/methods")
+MARKED = {name: tree for name in METHODS if "mark" in (tree := tomllib.loads(METHODS[name].read_text()))}
+"""Method -> its file; of those that name the one setting without which they are another method."""
 FITTING = {
     "mag-deepest": {"unet", "shaspec"},
     "shaspec": {"shaspec"},
@@ -22,6 +25,11 @@ FITTING = {
     "shaspec-mag": {"shaspec"},
 }
 """Method -> the backbones that it fits; all others fit every one."""
+
+
+def value_of(tree):
+    section, key = tree["mark"].split(".")
+    return tree[section][key]
 
 
 def method(name, *assignments):
@@ -103,7 +111,7 @@ def test_methods_that_one_other_setting_tells_apart_are_known():
         other = [one for one in differences(trees[twin], trees[name]) if one[0] != "method.name"]
         if len(other) == 1 and not other[0][0].startswith("method."):
             found[name, twin] = other[0][0], other[0][2]
-    expected = {(name, mark.twin): (f"{mark.section}.{mark.key}", mark.value) for name, mark in MARKS.items()}
+    expected = {(name, tree["twin"]): (tree["mark"], value_of(tree)) for name, tree in MARKED.items()}
     assert expected.items() <= found.items()
     assert found.keys() == expected.keys() | {(twin, name) for name, twin in expected}
 
@@ -117,14 +125,13 @@ def test_every_method_has_its_own_mark(name):
 @pytest.mark.parametrize(("name", "other"), [("gmd", "pcgrad"), ("gmd-hga", "equal"), ("pdt", "mr2468")])
 def test_a_method_without_its_mark_is_its_twin(name, other):
     """The hint gives the same training by its proper name, or the method as it is meant."""
-    mark = MARKS[name]
-    setting = f"{mark.section}.{mark.key}"
+    setting, twin_name, value = MARKED[name]["mark"], MARKED[name]["twin"], value_of(MARKED[name])
     lost = resolve(flags={"method.name": name, setting: other})
-    with pytest.raises(ConfigError, match=f"'{name}' is made by {setting} = '{mark.value}', found '{other}'") as caught:
+    with pytest.raises(ConfigError, match=f"'{name}' is made by {setting} = '{value}', found '{other}'") as caught:
         require_mark(lost)
     proper, _, kept = caught.value.hint.partition("; or ")
-    assert proper.split() == ["--method", mark.twin, mark.option, other]
-    assert kept.split() == [mark.option, mark.value]
-    twin = resolve(flags={"method.name": mark.twin, setting: other})
+    assert proper.split() == ["--method", twin_name, "--set", f"{setting}={other}"]
+    assert kept.split() == ["--set", f"{setting}={value}"]
+    twin = resolve(flags={"method.name": twin_name, setting: other})
     require_mark(twin)
     assert replace(twin, method=replace(twin.method, name=name)) == lost

@@ -9,7 +9,7 @@ from hga_cli.core.catalog import TERMS
 from hga_cli.core.config import build
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.settings import Preference as Settings
-from hga_cli.engine.objective import SILENT_ALONE, Objective
+from hga_cli.engine.objective import Objective
 from hga_cli.losses.segmentation import cross_entropy, dice
 from hga_cli.networks.backbone import Backbone, Prediction
 
@@ -244,7 +244,7 @@ def test_terms_that_compare_modalities_cannot_be_all(names):
 @pytest.mark.parametrize("name", [name for name in TERMS.entries if name != "deep" and not TERMS.load(name).requires])
 def test_which_terms_compare_modalities(name):
     losses = run(method({"fused": {}, name: {}}), "t2")[2]
-    assert any(key.startswith(f"{name}/") for key in losses.terms) == (name not in SILENT_ALONE)
+    assert any(key.startswith(f"{name}/") for key in losses.terms) == (not TERMS.load(name).compares_modalities)
 
 
 @pytest.mark.parametrize(

@@ -9,21 +9,13 @@ import sys
 import time
 
 import pytest
+from _sweeps import sweep_text
 
 from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.run_folder import FINISHED, RunFolder
 from hga_cli.workflows.sweep import Ending, exit_code
 
-SHARED = """
-dataset = "brats"
-name = "x"
-methods = ["joint"]
-[settings]
-network.width = 2
-data = { batch = 2, patch = [16, 16, 16], workers = 0, split = "default" }
-optim = { iterations = 4, epochs = 1 }
-validation.every = 0
-"""
+SHARED = sweep_text(iterations=4)
 JOINT = 'methods = ["joint"]\n'
 GOOD, BAD = "x-joint-equal-unet-s1037-learning_rate-0.001", "x-joint-equal-unet-s1037-learning_rate-1e+30"
 """The second cannot be trained: its loss is no number after a step or two."""
@@ -155,7 +147,7 @@ def test_a_training_by_two_names_is_refused(sweeps):
     """Method gmd without balancer gmd is joint; with it, it is itself."""
     runs = sweeps(f'methods = ["gmd"]\nbalancers = ["gmd", "equal"]\n{SHARED}'.replace(JOINT, ""), "--dry-run", code=4)
     assert [one["todo"] for one in runs.document["runs"]] == ["train", "senseless"]
-    assert "--method joint --balancer equal" in runs.document["runs"][1]["reason"]
+    assert "--method joint --set optim.balancer=equal" in runs.document["runs"][1]["reason"]
 
 
 def test_what_the_store_lacks_is_refused(sweeps):
