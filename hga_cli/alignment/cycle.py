@@ -13,6 +13,23 @@ from hga_cli.core.errors import DataError
 from hga_cli.data.sampling import Draw
 
 
+def pools_of(available: Mapping[str, Combination], modalities: Combination) -> dict[Combination, list[str]]:
+    """Return combination -> the cases, sorted, that own at least this; only combinations that somebody owns.
+
+    Raises:
+        DataError: there is no case at all.
+    """
+    pools = {
+        combination: sorted(case for case, has in available.items() if set(combination) <= set(has))
+        for combination in all_combinations(modalities)
+    }
+    pools = {combination: cases for combination, cases in pools.items() if cases}
+    if not pools:
+        message = "no case to train with"
+        raise DataError(message, hint="the training part of the split is empty")
+    return pools
+
+
 class CycleSampler:
     """Cycles over the combinations, evenly.
 
@@ -39,14 +56,7 @@ class CycleSampler:
     def __init__(
         self, available: Mapping[str, Combination], modalities: Combination, *, batch: int, order: str, seed: int
     ) -> None:
-        pools = {
-            combination: sorted(case for case, has in available.items() if set(combination) <= set(has))
-            for combination in all_combinations(modalities)
-        }
-        self.pools = {combination: cases for combination, cases in pools.items() if cases}
-        if not self.pools:
-            message = "no case to train with"
-            raise DataError(message, hint="the training part of the split is empty")
+        self.pools = pools_of(available, modalities)
         self._combinations = list(self.pools)
         self._batch, self._order, self._seed = batch, order, seed
         length = len(self._combinations)

@@ -1,42 +1,15 @@
-"""Outer updates: what happens to the weights when a cycle over the combinations ends."""
+"""The outer interpolation of HGA: what happens to the weights when a cycle over the combinations ends."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
+from hga_cli.alignment.outer_update import OuterUpdate
 from hga_cli.core.settings import Outer
 
 
-class NoOuterUpdate:
-    """Plain training."""
-
-    def __init__(self, model: nn.Module, settings: Outer) -> None:
-        del model, settings
-
-    def optimiser(self, usual: Optimizer, *, ends_cycle: bool) -> Optimizer:
-        """Return who makes a step: the usual optimiser."""
-        del ends_cycle
-        return usual
-
-    def epsilon(self, epoch: int, epochs: int) -> float:
-        """Return 1: the weights stay as training made them."""
-        del epoch, epochs
-        return 1.0
-
-    def end_cycle(self, model: nn.Module, epsilon: float) -> None:
-        """Do nothing."""
-
-    def state(self) -> dict[str, Tensor]:
-        """Return nothing."""
-        return {}
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take nothing."""
-
-
-class Interpolation:
+class Interpolation(OuterUpdate):
     """Direction alignment between combinations (HGA; the outer loop of Reptile).
 
     After each cycle: theta <- phi + epsilon (theta - phi), phi <- theta, with theta the weights and phi the slow
@@ -52,11 +25,6 @@ class Interpolation:
     def __init__(self, model: nn.Module, settings: Outer) -> None:
         self._start = settings.epsilon
         self._slow = {name: value.detach().clone() for name, value in model.named_parameters()}
-
-    def optimiser(self, usual: Optimizer, *, ends_cycle: bool) -> Optimizer:
-        """Return who makes a step: the usual optimiser."""
-        del ends_cycle
-        return usual
 
     def epsilon(self, epoch: int, epochs: int) -> float:
         """Return epsilon of an epoch (0, 1, ...)."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
+from hga_cli.alignment.outer_update import OuterUpdate
 from hga_cli.core.combinations import Combination, combination_name
 from hga_cli.core.errors import DataError
 from hga_cli.core.settings import Outer
@@ -67,7 +68,7 @@ class MetaDropSampler(MetaSampler):
     partial: ClassVar[Callable[..., Sampler]] = DropoutSampler
 
 
-class MetaUpdate:
+class MetaUpdate(OuterUpdate):
     """theta <- theta + (theta' - theta~), with the trial theta~ and theta' one step of the optimiser after it.
 
     The trial is a step of plain gradient descent, so that the moments of the optimiser belong to the second step only.
@@ -88,11 +89,6 @@ class MetaUpdate:
     def optimiser(self, usual: Optimizer, *, ends_cycle: bool) -> Optimizer:
         """Return who makes a step: the usual optimiser at the end of a cycle, else plain gradient descent."""
         return usual if ends_cycle else self._inner
-
-    def epsilon(self, epoch: int, epochs: int) -> float:
-        """Return 1: nothing is interpolated."""
-        del epoch, epochs
-        return 1.0
 
     @torch.no_grad()
     def end_cycle(self, model: nn.Module, epsilon: float) -> None:

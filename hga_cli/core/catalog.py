@@ -47,6 +47,12 @@ SAMPLERS = Registry(
             summary="as meta, but a case shows a sub-combination of what it has, drawn at each visit",
             source=MAML,
         ),
+        Entry(
+            name="rarity",
+            target="hga_cli.alignment.rarity:RaritySampler",
+            summary="cases with all they have, more often the rarer their rarest modality is",
+            source="ours; the chances are the frequency weights of PASSION",
+        ),
     ],
 )
 
@@ -126,6 +132,12 @@ OUTER_UPDATES = Registry(
     "outer update",
     [
         Entry(
+            name="average",
+            target="hga_cli.alignment.average:Average",
+            summary="an average of the weights at the ends of cycles predicts; training goes on from its own",
+            source="Izmailov et al., Averaging Weights Leads to Wider Optima, UAI 2018",
+        ),
+        Entry(
             name="interpolation",
             target="hga_cli.alignment.interpolation:Interpolation",
             summary="after each cycle the weights are interpolated with the slow weights",
@@ -139,7 +151,7 @@ OUTER_UPDATES = Registry(
         ),
         Entry(
             name="none",
-            target="hga_cli.alignment.interpolation:NoOuterUpdate",
+            target="hga_cli.alignment.outer_update:OuterUpdate",
             summary="plain training",
             source="usual practice",
         ),

@@ -20,7 +20,7 @@ from hga_cli.networks.backbone import Backbone
 
 WARM_UP_TERM = "separate"
 FOLLOWS_PREFERENCE = frozenset({"beta", "rho"})
-SAMPLERS_OF = {"interpolation": ("cycle",), "meta": ("meta", "meta_drop")}
+SAMPLERS_OF = {"average": ("cycle", "rarity"), "interpolation": ("cycle",), "meta": ("meta", "meta_drop")}
 """Outer updates that need the cycles of certain samplers."""
 
 

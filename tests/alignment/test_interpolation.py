@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from hga_cli.alignment.interpolation import Interpolation, NoOuterUpdate
+from hga_cli.alignment.interpolation import Interpolation
+from hga_cli.alignment.outer_update import OuterUpdate
 from hga_cli.core.catalog import OUTER_UPDATES
 from hga_cli.core.settings import Outer
 
@@ -124,7 +125,7 @@ def test_loading_does_not_tie_the_slow_weights_to_what_was_loaded():
 
 def test_no_outer_update_does_nothing():
     model = Weights([1.0, 2.0])
-    outer = NoOuterUpdate(model, Outer())
+    outer = OuterUpdate(model, Outer())
     assert outer.epsilon(3, 10) == 1
     outer.end_cycle(model, 0.1)
     assert model.theta.tolist() == [1.0, 2.0]
@@ -134,4 +135,4 @@ def test_no_outer_update_does_nothing():
 
 def test_the_catalog_knows_both():
     assert OUTER_UPDATES.load("interpolation") is Interpolation
-    assert OUTER_UPDATES.load("none") is NoOuterUpdate
+    assert OUTER_UPDATES.load("none") is OuterUpdate

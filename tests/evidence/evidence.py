@@ -22,6 +22,7 @@ import tomli_w
 from tables import folds, write_tables
 
 from hga_cli.core.atomic import write_text
+from hga_cli.core.config import merged
 from hga_cli.data.store import Store
 
 HERE = Path(__file__).parent
@@ -82,10 +83,12 @@ def sweeps(work):
     for seed, fold, regime in product(work.plan["seeds"], folds(work.plan), work.plan["regimes"]):
         for name, run in work.plan["runs"].items():
             if regime in run.get("regimes", work.plan["regimes"]):
-                yield _sweep(work, f"{regime}-{fold}", name, run, seed)
+                yield _sweep(work, regime, fold, name, seed)
 
 
-def _sweep(work, split, name, run, seed):
+def _sweep(work, regime, fold, name, seed):
+    run, split = work.plan["runs"][name], f"{regime}-{fold}"
+    settings = merged(work.plan["settings"], work.plan["regimes"][regime].get("settings", {}))
     content = {
         "dataset": str(work.store),
         "name": f"{split}.{name}",
@@ -93,7 +96,7 @@ def _sweep(work, split, name, run, seed):
         "seeds": [seed],
         "tables": ["none" if run.get("complete") else split],
         "axes": {"data.split": [split], **{key: [value] for key, value in run.get("settings", {}).items()}},
-        "settings": work.plan["settings"],
+        "settings": settings,
     }
     file = work.folder / "sweeps" / f"{split}.{name}.s{seed}.toml"
     write_text(file, tomli_w.dumps(content))

@@ -36,18 +36,29 @@ def write_tables(work):
 
 def scores_of(work, regime, name):
     """Return the scores of a run in a regime, or None where nothing is scored."""
-    of_run = work.plan["runs"][name]
-    method = of_run["method"]
-    if regime not in of_run.get("regimes", work.plan["regimes"]):
-        return None
+    method, place = work.plan["runs"][name]["method"], trained_in(work.plan, regime, name)
     seeds = [
-        [folder for fold in folds(work.plan) for folder in _folders(work, f"{regime}-{fold}.{name}-{method}-", seed)]
+        [folder for fold in folds(work.plan) for folder in _folders(work, f"{place}-{fold}.{name}-{method}-", seed)]
         for seed in work.plan["seeds"]
     ]
     whole = [tuple(of_seed) for of_seed in seeds if len(of_seed) == len(folds(work.plan))]
     rates = work.plan["regimes"][regime]["rates"]
     rarest = frozenset(modality for modality, rate in rates.items() if rate == max(rates.values()))
     return Scores(tuple(whole), rarest) if whole else None
+
+
+def trained_in(plan, regime, name):
+    """Return in which regime the run was trained that a table shows: with complete data all of the same cases are one."""
+    run, regimes = plan["runs"][name], plan["regimes"]
+    places = run.get("regimes", list(regimes))
+    if regime in places or not run.get("complete"):
+        return regime
+    same = (other for other in places if _cases_and_network(regimes[other]) == _cases_and_network(regimes[regime]))
+    return next(same, regime)
+
+
+def _cases_and_network(regime):
+    return regime.get("train"), regime.get("settings")
 
 
 def folds(plan):
