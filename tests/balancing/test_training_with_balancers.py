@@ -108,7 +108,7 @@ def test_a_batch_in_parts_is_the_batch(store, name):
         torch.testing.assert_close(parts.model.state_dict()[key], value, atol=1e-4, rtol=tolerance)
 
 
-@pytest.mark.parametrize("method", ["hga", "hga-late", "moddrop"])
+@pytest.mark.parametrize("method", ["hga-published", "hga-late", "moddrop"])
 def test_other_methods_with_it(store, method):
     training, _ = trained(store, 7, method, optim__balancer="pcgrad")
     assert all(value.isfinite().all() for value in training.tensors().values())
@@ -170,7 +170,7 @@ def test_losses_of_modalities_are_enough_unless_predictions_are_compared(store):
         refused(store, [name, "nothing to compare", "no modality alone"], "shaspec", **changes, optim__balancer=name)
 
 
-@pytest.mark.parametrize(("method", "outer"), [("hga", "interpolation"), ("meta", "meta")])
+@pytest.mark.parametrize(("method", "outer"), [("hga-published", "interpolation"), ("hga", "average"), ("meta", "meta")])
 def test_what_moves_weights_itself_is_refused_where_an_outer_update_takes_it_back(store, method, outer):
     changes = {"optim__balancer": "dre", "optim__balancer_options": OPTIONS["dre"], "optim__iterations": 8}
     refused(store, ["dre", "moves weights", outer], method, "method.outer.kind=none", **changes)
@@ -218,8 +218,8 @@ def test_two_processes_learn_the_same_and_continue_bit_for_bit(store, monkeypatc
 def test_two_processes_continue_from_files(store, tmp_path):
     """What the second process learnt is not lost: the checkpoint has it."""
     changes = {"optim__balancer": "gradnorm", "optim__iterations": 4, "data__patch": [8, 8, 8], "optim__epochs": 2}
-    words = [store.path, tmp_path / "cut", "hga", json.dumps(changes)]
-    run_ranks(2, WORKER, store.path, tmp_path / "whole", "hga", json.dumps(changes))
+    words = [store.path, tmp_path / "cut", "hga-published", json.dumps(changes)]
+    run_ranks(2, WORKER, store.path, tmp_path / "whole", "hga-published", json.dumps(changes))
     run_ranks(2, WORKER, *words, "--stop-after", 6)
     run_ranks(2, WORKER, *words, "--resume")
     assert_same_run(RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut"))

@@ -8,8 +8,8 @@ import pytest
 
 @pytest.fixture
 def mine(hga, tiny):
-    """The file of a method like hga, without the term deep and without the scale of distillation."""
-    text = hga("info", "methods", "hga").out.replace('name = "hga"', 'name = "mine"')
+    """The file of a method like hga-published, without the term deep and without the scale of distillation."""
+    text = hga("info", "methods", "hga-published").out.replace('name = "hga-published"', 'name = "mine"')
     text = text.replace("[method.terms.deep]\nweight = 1.0\n", "").replace('scale = ["beta"]\n', "")
     file = tiny.top / "mine.toml"
     file.write_text(text, encoding="utf-8")

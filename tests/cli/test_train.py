@@ -64,12 +64,12 @@ def test_seed_decides(hga, tiny):
     assert weights(on_run(tiny, "a")) != weights(on_run(tiny, "c"))
 
 
-@pytest.mark.parametrize(("method", "sampler"), [("hga", "cycle"), ("joint", "case")])
+@pytest.mark.parametrize(("method", "sampler"), [("hga", "rarity"), ("hga-published", "cycle"), ("joint", "case")])
 def test_methods(hga, tiny, method, sampler):
     outcome = hga(*tiny.training("--epochs", 1, "--run", "a", "--method", method))
     config = tomllib.loads((on_run(tiny, "a") / "config.toml").read_text())
     assert (config["method"]["name"], config["method"]["sampler"]["kind"]) == (method, sampler)
-    assert ("distillation/t1" in journal(on_run(tiny, "a"))[0]["losses"]) == (method == "hga")
+    assert ("distillation/t1" in journal(on_run(tiny, "a"))[0]["losses"]) == (method == "hga-published")
     assert f"method {method}, backbone unet" in outcome.err
 
 

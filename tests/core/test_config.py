@@ -42,14 +42,17 @@ def test_later_assignment_wins():
 
 
 def test_preset_of_the_method_lies_below_everything_else(tmp_path):
-    assert resolve().method.preference.beta_min == 0.1
-    assert resolve().method.terms["distillation"].scale == ("beta",)
-    term = resolve(assignments=["method.terms.distillation.weight=0.75"]).method.terms["distillation"]
+    published = {"method.name": "hga-published"}
+    base = resolve(flags=published).method
+    assert base.preference.beta_min == 0.1
+    assert base.terms["distillation"].scale == ("beta",)
+    changed = resolve(flags=published, assignments=["method.terms.distillation.weight=0.75"]).method
+    term = changed.terms["distillation"]
     assert (term.weight, term.scale, term.options["temperature"]) == (0.75, ("beta",), 4.0)
     file = written(tmp_path, "[method.preference]\nbeta_max = 3.0\n")
-    method = resolve(file=file).method
+    method = resolve(file=file, flags=published).method
     assert (method.preference.beta_max, method.outer.kind) == (3.0, "interpolation")
-    assert method.terms == resolve().method.terms
+    assert method.terms == base.terms
 
 
 @pytest.mark.parametrize("where", ["file", "assignment", "flag"])
@@ -65,7 +68,7 @@ def test_method_may_be_chosen_in_any_layer(tmp_path, where):
 
 def test_last_layer_chooses_the_method(tmp_path):
     file = written(tmp_path, '[method]\nname = "joint"\n')
-    assert resolve(file=file, flags={"method.name": "hga"}).method.sampler.kind == "cycle"
+    assert resolve(file=file, flags={"method.name": "hga"}).method.sampler.kind == "rarity"
 
 
 @pytest.mark.parametrize(

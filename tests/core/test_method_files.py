@@ -13,6 +13,7 @@ from hga_cli.core.settings import Method, Term
 from hga_cli.core.sweep_plan import members, read_sweep
 
 METHODS = shipped("presets/methods")
+PUBLISHED = resolve(flags={"method.name": "hga-published"}).method
 
 
 class Heard(Silent):
@@ -45,18 +46,18 @@ def named(method, name="mine"):
     return {f'name = "{method}"': f'name = "{name}"'}
 
 
-@pytest.mark.parametrize("name", ["hga", "mine"])
+@pytest.mark.parametrize("name", ["hga-published", "mine"])
 def test_a_term_that_is_deleted_stays_away(copied, name):
-    file = copied("hga", {"[method.terms.deep]\nweight = 1.0\n": "", **named("hga", name)})
+    file = copied("hga-published", {"[method.terms.deep]\nweight = 1.0\n": "", **named("hga-published", name)})
     terms = resolve(file=file).method.terms
-    assert set(terms) == set(resolve().method.terms) - {"deep"}
-    assert terms["distillation"] == resolve().method.terms["distillation"]
+    assert set(terms) == set(PUBLISHED.terms) - {"deep"}
+    assert terms["distillation"] == PUBLISHED.terms["distillation"]
 
 
-@pytest.mark.parametrize("name", ["hga", "mine"])
+@pytest.mark.parametrize("name", ["hga-published", "mine"])
 def test_a_key_of_a_term_that_is_deleted_has_its_default(copied, name):
     gone = {'scale = ["beta"]\n': "", 'options = { kind = "kl", temperature = 4.0 }\n': "", "weight = 0.5\n": ""}
-    terms = resolve(file=copied("hga", gone | named("hga", name))).method.terms
+    terms = resolve(file=copied("hga-published", gone | named("hga-published", name))).method.terms
     assert terms["distillation"] == Term()
     assert terms["compactness"].scale == ("rho",)
 
@@ -64,21 +65,21 @@ def test_a_key_of_a_term_that_is_deleted_has_its_default(copied, name):
 def test_one_term_is_a_list_of_one(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text("[method.terms.fused]\nweight = 2\n", encoding="utf-8")
-    for name in ("hga", "passion"):
+    for name in ("hga-published", "passion"):
         method = resolve(file=file, flags={"method.name": name}).method
         assert method.terms == {"fused": Term(weight=2.0)}
         assert replace(method, terms={}) == replace(resolve(flags={"method.name": name}).method, terms={})
 
 
 def test_what_a_method_of_ones_own_does_not_say_is_the_default(tmp_path):
-    """Not what hga has, whose cycle and interpolation nobody asked for."""
+    """Not what hga has, whose draws and average nobody asked for."""
     file = tmp_path / "mine.toml"
     file.write_text('[method]\nname = "mine"\n[method.terms.fused]\n', encoding="utf-8")
     assert resolve(file=file).method == Method(name="mine", terms={"fused": Term()})
 
 
 def test_assignments_change_single_values_of_the_file(copied):
-    file = copied("hga", {"[method.terms.deep]\nweight = 1.0\n": "", "weight = 0.5": "weight = 0.7"})
+    file = copied("hga-published", {"[method.terms.deep]\nweight = 1.0\n": "", "weight = 0.5": "weight = 0.7"})
     changed = ["method.terms.distillation.options.temperature=2", "method.terms.similarity.weight=0"]
     terms = resolve(file=file, assignments=changed).method.terms
     assert (terms["distillation"].weight, terms["distillation"].scale) == (0.7, ("beta",))
@@ -104,7 +105,7 @@ def test_the_config_of_a_run_with_its_own_method_reads_back(copied, tmp_path):
 
 
 def test_a_sweep_runs_a_method_of_a_file(copied, tmp_path):
-    file, sweep = copied("hga", named("hga")), tmp_path / "sweep.toml"
+    file, sweep = copied("hga-published", named("hga-published")), tmp_path / "sweep.toml"
     sweep.write_text('dataset = "brats"\nseeds = [1, 2]\n', encoding="utf-8")
     runs = members(read_sweep(sweep), sweep, config=file)
     assert [one.name for one in runs] == ["brats-mine-equal-unet-s1", "brats-mine-equal-unet-s2"]
@@ -115,7 +116,7 @@ def test_a_sweep_runs_a_method_of_a_file(copied, tmp_path):
 @pytest.mark.parametrize("name", ["my method", "../mine", "a/b", "-x", "mine.2", ""])
 def test_a_name_that_is_no_name_is_refused(copied, name):
     with pytest.raises(ConfigError, match=r"setting 'method\.name'.*" + re.escape(repr(name))):
-        resolve(file=copied("hga", named("hga", name)))
+        resolve(file=copied("hga-published", named("hga-published", name)))
 
 
 def test_a_name_without_terms_has_to_be_a_shipped_one(tmp_path):
@@ -128,7 +129,7 @@ def test_a_name_without_terms_has_to_be_a_shipped_one(tmp_path):
 
 
 def test_a_flag_may_name_the_method_of_the_file_and_no_other_of_ones_own(copied):
-    file = copied("hga", named("hga"))
+    file = copied("hga-published", named("hga-published"))
     assert resolve(file=file, flags={"method.name": "mine"}) == resolve(file=file)
     with pytest.raises(UsageError, match="no method called 'yours'"):
         resolve(file=file, flags={"method.name": "yours"})
@@ -141,9 +142,9 @@ def test_an_empty_list_of_terms_is_refused(tmp_path):
         resolve(file=file)
 
 
-@pytest.mark.parametrize("name", ["hga", "mine"])
+@pytest.mark.parametrize("name", ["hga-published", "mine"])
 def test_another_method_than_that_of_the_file_is_told(copied, name):
-    file, heard = copied("hga", named("hga", name)), Heard()
+    file, heard = copied("hga-published", named("hga-published", name)), Heard()
     assert resolve(file=file, flags={"method.name": "joint"}, progress=heard).method == joint()
     assert len(heard.warnings) == 1
     for word in (f"'{file}'", f"'{name}'", "'joint'", "method.sampler", "method.outer", "method.terms"):
@@ -158,7 +159,7 @@ def test_settings_of_a_method_that_a_flag_replaces_are_told():
 
 
 def test_nothing_is_told_where_nothing_is_lost(copied, tmp_path):
-    heard, file = Heard(), copied("hga", named("hga"))
+    heard, file = Heard(), copied("hga-published", named("hga-published"))
     resolve(file=file, progress=heard)
     resolve(file=file, assignments=["method.warm_up=1"], flags={"method.name": "mine"}, progress=heard)
     only_name = tmp_path / "name.toml"

@@ -23,7 +23,7 @@ from hga_cli.engine import checkpoint
 from hga_cli.workflows.train import train
 
 LONG = {"optim__epochs": 12, "optim__iterations": 2, "data__patch": [8, 8, 8], "data__batch": 1}
-WORKERS = {"hga": 0, "joint": 1}
+WORKERS = {"hga-published": 0, "hga": 1}
 
 
 def fork(store, run, config, *, last_save=None):

@@ -101,7 +101,7 @@ def prepared(case, present, shape):
     )
 
 
-def settings(method="hga", **changes):
+def settings(method="hga-published", **changes):
     """Tiny settings of a method; ``settings("joint", optim__epochs=3)``."""
     dotted = {name.replace("__", "."): value for name, value in changes.items()}
     return resolve(flags={"method.name": method, **TINY, **dotted})

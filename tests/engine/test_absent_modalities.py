@@ -46,7 +46,7 @@ def trained(store, method):
 
 
 @pytest.mark.parametrize("how", ["nan", "unreadable"])
-@pytest.mark.parametrize("method", ["hga", "joint"])
+@pytest.mark.parametrize("method", ["hga-published", "hga"])
 def test_a_hidden_modality_may_as_well_not_exist(tmp_path, method, how):
     """All is on disk and a table hides a part, spoilt - against a store that never had that part."""
     full = make_store(tmp_path / "full", WHOLE, table=CASES)
@@ -74,7 +74,7 @@ def test_spoiling_would_be_noticed(tmp_path, how):
         training.learn(patches[0])
 
 
-@pytest.mark.parametrize("method", ["hga", "joint"])
+@pytest.mark.parametrize("method", ["hga-published", "hga"])
 def test_a_case_that_may_use_nothing_is_an_error(tmp_path, method):
     """Its table was made before it lost its flair: neither leave it out silently nor stumble over it."""
     store = make_store(tmp_path / "store", {**CASES, "case-9": ("t2",)}, table={**CASES, "case-9": ("flair",)})
@@ -92,7 +92,7 @@ def test_a_step_reads_only_its_combination(tmp_path, monkeypatch):
         Store, "patch", lambda self, case, names, box: (read.append(names), original(self, case, names, box))[1]
     )
     monkeypatch.setattr(Store, "images", None)
-    _, patches = training_of(planned(store, settings("hga")))
+    _, patches = training_of(planned(store, settings("hga-published")))
     for step in range(STEPS):
         read.clear()
         batch = patches[step]
@@ -105,7 +105,7 @@ def test_images_of_a_batch_carry_the_right_names(tmp_path):
     """Every combination sees the same t2, whatever stands beside it."""
     store = make_store(tmp_path / "store", {"case-0": MODALITIES})
     still = {f"augmentation__{name}": 0.0 for name in ("rotation", "scale", "shift", "flip")}
-    _, patches = training_of(planned(store, settings("hga", data__patch=[18, 17, 16], **still)))
+    _, patches = training_of(planned(store, settings("hga-published", data__patch=[18, 17, 16], **still)))
     whole = dict(zip(MODALITIES, store.images("case-0", MODALITIES), strict=True))
     for step in range(7):
         for name, image in patches[step].images.items():
@@ -117,7 +117,7 @@ def norms_of_others(model, combination):
     return {name for name in names if not any(f".norms.{modality}." in name for modality in combination)}
 
 
-@pytest.mark.parametrize("method", ["hga", "joint"])
+@pytest.mark.parametrize("method", ["hga-published", "hga"])
 @pytest.mark.parametrize("combination", [("flair",), ("t1ce", "t2")], ids="+".join)
 def test_gradients_and_weights_of_absent_modalities_stay(tmp_path, method, combination):
     store = make_store(tmp_path / "store", dict.fromkeys(CASES, combination))
@@ -140,7 +140,7 @@ def test_a_modality_that_pauses_does_not_drift(tmp_path):
     """Its moments are there from an earlier step, yet without a gradient AdamW must leave it alone."""
     store = make_store(tmp_path / "store", {"case-0": MODALITIES})
     training, patches = training_of(
-        planned(store, settings("hga", method__sampler__order="fixed", optim__weight_decay=0.5))
+        planned(store, settings("hga-published", method__sampler__order="fixed", optim__weight_decay=0.5))
     )
     training.learn(patches[0])  # flair
     before = {name: value.clone() for name, value in training.model.state_dict().items()}
@@ -155,7 +155,7 @@ def test_a_modality_that_pauses_does_not_drift(tmp_path):
 
 def test_order_of_modalities_in_a_batch_does_not_matter(tmp_path):
     store = make_store(tmp_path / "store", {"case-0": MODALITIES})
-    training, patches = training_of(planned(store, settings("hga", method__sampler__order="fixed")))
+    training, patches = training_of(planned(store, settings("hga-published", method__sampler__order="fixed")))
     batch = patches[6]
     network = build_network(training.scheme.config, MODALITIES, 3)
     results = [

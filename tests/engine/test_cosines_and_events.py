@@ -42,7 +42,7 @@ def test_cosines_of_gradients_that_are_known():
 
 
 def test_cosines_are_in_the_journal_and_change_nothing(store, tmp_path):
-    usual = settings("hga", optim__epochs=1, optim__iterations=7)
+    usual = settings("hga-published", optim__epochs=1, optim__iterations=7)
     runs = []
     for name, every in (("with", 1), ("without", 0)):
         run = run_folder(tmp_path / name)

@@ -36,6 +36,7 @@ MASKS = [
     "1111",
 ]
 MODALITIES = ("flair", "t1ce", "t1", "t2")
+PRESETS = {"hga": "hga-published", "passion": "passion"}
 PROTOTYPES = {"hga": "compactness", "passion": "similarity"}
 
 
@@ -77,7 +78,7 @@ def combination(case, ident):
 def objective_of(case):
     """The objective of the shipped method with recorded terms, and the recorded numbers."""
     flags = {f"method.preference.{name}": value for name, value in case["settings"].items()}
-    settings = resolve(flags={"method.name": case["method"], **flags}).method
+    settings = resolve(flags={"method.name": PRESETS[case["method"]], **flags}).method
     owners = [combination(case, idents[0]) for idents in case["batches"][: case["per_epoch"]]]
     omega = frequency_weights(owners)
     if case["method"] == "passion" and not case["every_modality"]:  # complete data: recorded, but not used there

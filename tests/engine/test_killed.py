@@ -41,7 +41,7 @@ def test_killed_again_and_again_and_resumed(store, folder, tmp_path, method):
 def test_sigterm_from_outside_through_the_terminal(store, tmp_path):
     """`hga train`, SIGTERM in the middle of an epoch, `hga train --resume`: as if nothing had been."""
     runs = ["--run", "one", "--runs-dir", str(tmp_path / "runs")]
-    (tmp_path / "tiny.toml").write_text(to_toml(settings("hga", **LONG, data__workers=1)))
+    (tmp_path / "tiny.toml").write_text(to_toml(settings("hga-published", **LONG, data__workers=1)))
     command = ["-m", "hga_cli", "train", "--dataset", store.path, *runs]
     process = started(*command, "-c", tmp_path / "tiny.toml", "--epochs", 2, "--iterations", 20)
     wait_for_line(process, "train ", 100)
@@ -56,6 +56,6 @@ def test_sigterm_from_outside_through_the_terminal(store, tmp_path):
         again = CliRunner().invoke(app, ["train", "--resume", "--device", "cpu", *runs])
         assert again.exit_code == 0, again.stderr
         changes = {**LONG, "optim__epochs": 2, "optim__iterations": 20}
-        straight = finished(store, settings("hga", **changes), tmp_path / "straight")
+        straight = finished(store, settings("hga-published", **changes), tmp_path / "straight")
     assert_same_run(run, straight)
     assert run.about()["status"] == "finished"

@@ -51,7 +51,7 @@ def test_a_full_disk_after_a_damaged_checkpoint_leaves_a_whole_one(store, tmp_pa
     assert load_checkpoint(run.last)[1]["training"]["step"] == 4
 
 
-@pytest.mark.parametrize("method", ["hga", "joint", "moddrop", "passion", "meta"])
+@pytest.mark.parametrize("method", ["hga-published", "hga", "moddrop", "passion", "meta"])
 def test_patches_travel_to_workers_that_are_spawned(store, method):
     _, patches = training_of(planned(store, settings(method, data__imbalance="none", optim__iterations=8)))
     patches[3]

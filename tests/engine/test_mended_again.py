@@ -126,7 +126,7 @@ def test_a_loss_over_the_batch_is_not_computed_in_parts(store, accumulate, count
     words = [word for word in shlex.split(caught.value.hint.partition(";")[0]) if word != "--set"]
     advised = {word.partition("=")[0].replace(".", "__"): False for word in words}
     assert plan(store, settings("hga-late", **whole, **advised), CPU, ranks).config.data.batch == 2
-    assert plan(store, settings("hga", **whole), CPU, ranks).config.data.batch == 2
+    assert plan(store, settings("hga-published", **whole), CPU, ranks).config.data.batch == 2
 
 
 def test_a_batch_of_one_has_no_parts(store):
@@ -160,7 +160,7 @@ def test_an_early_end_merges_with_the_epsilon_of_its_epoch(tmp_path, monkeypatch
     monkeypatch.setattr(loop, "validate", lambda *_, **__: {"mean": next(scores), "combinations": {}})
     monkeypatch.setattr(Interpolation, "end_cycle", lambda self, model, epsilon: epsilons.append(epsilon))
     ends_early = {"validation__every": 1, "validation__patience": 1, "data__split": "some"}
-    config = settings("hga", optim__iterations=5, optim__epochs=4, **ends_early)
+    config = settings("hga-published", optim__iterations=5, optim__epochs=4, **ends_early)
     run = run_folder(tmp_path / "run")
     assert train(planned(Store(own.path), config), run)["epochs"] == 2
     assert epsilons == pytest.approx([0.1 + 0.9 / 4] * 2)

@@ -31,7 +31,7 @@ def seen(monkeypatch):
     return batches
 
 
-@pytest.mark.parametrize("method", ["hga", "joint"])
+@pytest.mark.parametrize("method", ["hga-published", "hga"])
 def test_the_order_of_the_data_goes_on(store, tmp_path, seen, method):
     """Three epochs at once, and one by one: the same batches; and no epoch repeats another [T06]."""
     config = settings(method, optim__epochs=EPOCHS, optim__iterations=ITERATIONS)

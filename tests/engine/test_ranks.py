@@ -53,7 +53,7 @@ def store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("ranks") / "store", cases)
 
 
-@pytest.mark.parametrize("method", ["hga", "joint"])
+@pytest.mark.parametrize("method", ["hga-published", "hga"])
 def test_two_processes_with_batch_1_equal_one_with_batch_2(store, tmp_path, method):
     """Case R02, whole trainings: pools of one case leave a rank without any, modalities are absent in turn."""
     with one_thread():
@@ -147,8 +147,8 @@ def test_from_the_terminal_with_torchrun_and_overwrite(tiny, program_path):
 
 def test_resume_together_equals_never_having_stopped(store, tmp_path):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    run_ranks(2, WORKER, store.path, straight, "hga", json.dumps(LONG))
-    run_ranks(2, WORKER, store.path, stopped, "hga", json.dumps(LONG), "--stop-after", 4)
+    run_ranks(2, WORKER, store.path, straight, "hga-published", json.dumps(LONG))
+    run_ranks(2, WORKER, store.path, stopped, "hga-published", json.dumps(LONG), "--stop-after", 4)
     assert load_checkpoint(RunFolder(stopped).last)[1]["training"]["step"] == 4
-    run_ranks(2, WORKER, store.path, stopped, "hga", json.dumps(LONG), "--resume")
+    run_ranks(2, WORKER, store.path, stopped, "hga-published", json.dumps(LONG), "--resume")
     assert_same_tensors(*(load_checkpoint(RunFolder(path).last)[0] for path in (straight, stopped)))

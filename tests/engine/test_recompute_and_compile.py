@@ -23,7 +23,7 @@ def store(tmp_path_factory):
 
 
 def trained(store, **changes):
-    training, patches = training_of(planned(store, settings("hga", **changes)))
+    training, patches = training_of(planned(store, settings("hga-published", **changes)))
     losses = [training.learn(patches[step]) for step in range(4)]
     return losses, training.tensors()
 

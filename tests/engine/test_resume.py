@@ -34,7 +34,7 @@ from hga_cli.engine.checkpoint import load_checkpoint
 from hga_cli.workflows.train import train
 
 EPOCHS, ITERATIONS = 3, 5  # cycles of 7 steps cross the epochs; the last one is cut short
-METHODS = ("hga", "joint")
+METHODS = ("hga-published", "hga")
 
 
 @pytest.fixture(autouse=True)
@@ -90,30 +90,30 @@ def test_a_signal_to_the_whole_group_spares_the_workers(store, straight, tmp_pat
             os.kill(child.pid, signal.SIGTERM)
 
     run = run_folder(tmp_path / "run")
-    interrupt(planned(store, config("hga", data__workers=1)), run, 4, resume=False, also=to_the_workers)
-    train(planned(store, config("hga")), run, resume=True)
-    assert_same_run(run, straight["hga"])
+    interrupt(planned(store, config("hga-published", data__workers=1)), run, 4, resume=False, also=to_the_workers)
+    train(planned(store, config("hga-published")), run, resume=True)
+    assert_same_run(run, straight["hga-published"])
 
 
 def test_channels_last_and_bf16_resume_exactly_too(store, tmp_path):
     changes = {"optim__layout": "channels_last", "optim__precision": "bf16"}
-    whole = finished(store, config("hga", **changes), tmp_path / "whole")
+    whole = finished(store, config("hga-published", **changes), tmp_path / "whole")
     run = run_folder(tmp_path / "run")
-    interrupt(planned(store, config("hga", **changes)), run, 8, resume=False)
-    train(planned(store, config("hga", **changes)), run, resume=True)
+    interrupt(planned(store, config("hga-published", **changes)), run, 8, resume=False)
+    train(planned(store, config("hga-published", **changes)), run, resume=True)
     assert_same_run(run, whole)
 
 
 def test_what_was_straight_is_worth_comparing_with(straight):
     """Tensors of all four kinds, moments of every parameter, beta that moved, one line per epoch."""
-    tensors, about = load_checkpoint(straight["hga"].last)
+    tensors, about = load_checkpoint(straight["hga-published"].last)
     kinds = {name.split(".")[0] for name in tensors}
     assert kinds == {"model", "optimiser", "outer"}  # the balancer "equal" has nothing to keep
     parameters = sum(name.startswith("model.") for name in tensors)
     assert sum(name.startswith("optimiser.") for name in tensors) == 4 * parameters
     assert about["training"]["step"] == EPOCHS * ITERATIONS
     assert len(set(about["training"]["preference"]["beta"].values())) == 3
-    assert len(journal(straight["hga"])) == EPOCHS
+    assert len(journal(straight["hga-published"])) == EPOCHS
     joint = load_checkpoint(straight["joint"].last)[0]
     assert not torch.equal(joint["model.head.weight"], tensors["model.head.weight"])
 
@@ -122,7 +122,7 @@ def test_what_was_straight_is_worth_comparing_with(straight):
 def interrupted_once(store, tmp_path_factory):
     with one_thread():
         run = run_folder(tmp_path_factory.mktemp("interrupted") / "run")
-        interrupt(planned(store, config("hga")), run, 7, resume=False)
+        interrupt(planned(store, config("hga-published")), run, 7, resume=False)
         return run
 
 
@@ -135,9 +135,9 @@ def stopped(interrupted_once, tmp_path):
 
 def test_resuming_a_finished_run_changes_nothing(store, straight, tmp_path):
     run = run_folder(tmp_path / "run")
-    shutil.copytree(straight["hga"].path, run.path, dirs_exist_ok=True)
-    train(planned(store, config("hga")), run, resume=True)
-    assert_same_run(run, straight["hga"])
+    shutil.copytree(straight["hga-published"].path, run.path, dirs_exist_ok=True)
+    train(planned(store, config("hga-published")), run, resume=True)
+    assert_same_run(run, straight["hga-published"])
     assert run.about()["status"] == "finished"
 
 
@@ -158,45 +158,45 @@ def test_resuming_a_finished_run_changes_nothing(store, straight, tmp_path):
 def test_other_settings_are_refused(store, stopped, change, key, old, new):
     before = stopped.last.read_bytes()
     with pytest.raises(ConfigError) as caught:
-        train(planned(store, config("hga", **change)), stopped, resume=True)
+        train(planned(store, config("hga-published", **change)), stopped, resume=True)
     assert f"{key} was {old}, is {new}" in caught.value.message
     assert "config.toml" in caught.value.hint
     assert stopped.last.read_bytes() == before
 
 
 def test_another_method_is_refused(store, stopped):
-    with pytest.raises(ConfigError, match=r"method\.name was 'hga', is 'joint'"):
+    with pytest.raises(ConfigError, match=r"method\.name was 'hga-published', is 'joint'"):
         train(planned(store, config("joint")), stopped, resume=True)
 
 
 def test_several_differences_are_told_at_once(store, stopped):
     with pytest.raises(ConfigError, match=r"optim\.epochs was 3, is 4.*seed was 1037, is 1"):
-        train(planned(store, config("hga", seed=1, optim__epochs=4)), stopped, resume=True)
+        train(planned(store, config("hga-published", seed=1, optim__epochs=4)), stopped, resume=True)
 
 
 def test_workers_and_evaluation_are_free(store, stopped, straight):
-    changed = config("hga", data__workers=1, evaluation__overlap=0.25)
+    changed = config("hga-published", data__workers=1, evaluation__overlap=0.25)
     train(planned(store, changed), stopped, resume=True)
-    assert_same_run(stopped, straight["hga"])
+    assert_same_run(stopped, straight["hga-published"])
 
 
 def test_another_split_is_refused(store, stopped, tmp_path):
     shutil.copytree(store.path, tmp_path / "store")
     save_split(tmp_path / "store", Split(name="other", train=sorted(CASES)[1:], val=[], test=[]))
     with pytest.raises(ConfigError, match=r"data\.split was 'default', is 'other'.*split was '\w+', is '\w+'"):
-        train(planned(Store(tmp_path / "store"), config("hga", data__split="other")), stopped, resume=True)
+        train(planned(Store(tmp_path / "store"), config("hga-published", data__split="other")), stopped, resume=True)
 
 
 def test_a_split_of_the_same_name_with_other_cases_is_refused(stopped, tmp_path):
     other = make_store(tmp_path / "other", {case: has for case, has in CASES.items() if case != "case-1"})
     with pytest.raises(ConfigError, match=r"available was '\w+', is '\w+'; split was '\w+', is '\w+'"):
-        train(planned(other, config("hga")), stopped, resume=True)
+        train(planned(other, config("hga-published")), stopped, resume=True)
 
 
 def test_cases_that_may_use_something_else_are_refused(stopped, tmp_path):
     other = make_store(tmp_path / "other", {**CASES, "case-2": MODALITIES})
     with pytest.raises(ConfigError, match=r"other settings or data: available was") as caught:
-        train(planned(other, config("hga")), stopped, resume=True)
+        train(planned(other, config("hga-published")), stopped, resume=True)
     assert "split" not in caught.value.message.partition("available")[2]
 
 
@@ -213,18 +213,18 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(store, stopped,
     stopped.last.write_bytes(stopped.last.read_bytes()[: int(0.6 * stopped.last.stat().st_size)])
     assert load_checkpoint(stopped.previous)[1]["training"]["step"] == 5
     ears = Ears()
-    train(planned(store, config("hga")), stopped, resume=True, progress=ears)
+    train(planned(store, config("hga-published")), stopped, resume=True, progress=ears)
     (text,) = ears.warned
     assert "last.safetensors' is damaged" in text
     assert f"continuing from the one before, '{stopped.previous}'" in text
-    assert_same_run(stopped, straight["hga"])
+    assert_same_run(stopped, straight["hga-published"])
 
 
 def test_two_damaged_checkpoints_are_an_error(store, stopped):
     for path in (stopped.last, stopped.previous):
         path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ConfigError, match=r"previous\.safetensors' is damaged") as caught:
-        train(planned(store, config("hga")), stopped, resume=True)
+        train(planned(store, config("hga-published")), stopped, resume=True)
     assert caught.value.exit_code == 4
 
 
@@ -243,14 +243,14 @@ def test_a_kill_between_journal_and_checkpoint_leaves_no_line_twice(store, stopp
     """The journal may be ahead of the checkpoint, and its last line cut off."""
     with (stopped.path / "journal.jsonl").open("a") as file:
         file.write(json.dumps({**journal(stopped)[0], "epoch": 1}) + "\n" + '{"epoch": 2, "beta": {"fl')
-    train(planned(store, config("hga")), stopped, resume=True)
-    assert_same_run(stopped, straight["hga"])
+    train(planned(store, config("hga-published")), stopped, resume=True)
+    assert_same_run(stopped, straight["hga-published"])
 
 
 def test_a_folder_without_checkpoint_cannot_be_resumed(store, tmp_path):
     run = run_folder(tmp_path / "run")
     with pytest.raises(ConfigError, match="no checkpoint"):
-        train(planned(store, config("hga")), run, resume=True)
+        train(planned(store, config("hga-published")), run, resume=True)
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -259,7 +259,7 @@ def test_a_second_training_in_one_folder_is_refused(store, stopped, resume):
     lock = stopped.lock()
     try:
         with pytest.raises(DataError, match="another process is training"):
-            train(planned(store, config("hga")), stopped, resume=resume)
+            train(planned(store, config("hga-published")), stopped, resume=resume)
     finally:
         lock.release()
     assert stopped.last.read_bytes() == before
@@ -269,29 +269,29 @@ def test_the_lock_goes_with_the_training(store, stopped):
     """Also when it was interrupted or failed."""
     stopped.lock().release()
     with pytest.raises(ConfigError):
-        train(planned(store, config("hga", seed=1)), stopped, resume=True)
+        train(planned(store, config("hga-published", seed=1)), stopped, resume=True)
     stopped.lock().release()
 
 
 def test_signal_handlers_are_put_back(store, tmp_path):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    interrupt(planned(store, config("hga")), run_folder(tmp_path / "run"), 1, resume=False)
+    interrupt(planned(store, config("hga-published")), run_folder(tmp_path / "run"), 1, resume=False)
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_the_config_of_the_run_resumes_it(store, stopped, straight):
     """What `hga train --resume` does: read config.toml, change nothing."""
     again = resolve(file=stopped.config_file)
-    assert again == planned(store, config("hga")).config
+    assert again == planned(store, config("hga-published")).config
     train(planned(store, again), stopped, resume=True)
-    assert_same_run(stopped, straight["hga"])
+    assert_same_run(stopped, straight["hga-published"])
 
 
 def test_the_checkpoint_of_an_interrupted_run_is_the_state_after_the_step(store, tmp_path):
     """Not of the epoch before: nothing that was learnt is lost."""
     run, other = run_folder(tmp_path / "run"), run_folder(tmp_path / "other")
-    interrupt(planned(store, config("hga")), run, 3, resume=False)
-    interrupt(planned(store, config("hga")), other, 2, resume=False)
+    interrupt(planned(store, config("hga-published")), run, 3, resume=False)
+    interrupt(planned(store, config("hga-published")), other, 2, resume=False)
     assert_same_tensors(*(load_checkpoint(one.previous)[0] for one in (run, other)))
     weights = [load_checkpoint(one.last)[0]["model.head.weight"] for one in (run, other)]
     assert not torch.equal(*weights)
