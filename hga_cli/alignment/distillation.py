@@ -6,7 +6,8 @@ from torch import Tensor
 
 from hga_cli.alignment.term import Need, Outputs, Term, TermResult
 from hga_cli.core.errors import ConfigError, suggestion
-from hga_cli.losses.distillation import dice_kd, kl, weighted_kl
+from hga_cli.losses.distillation import Softened, dice_kd, kl_from, soften
+from hga_cli.networks.backbone import Prediction
 
 KINDS = ("kl", "weighted_kl", "dice_kd")
 
@@ -45,19 +46,27 @@ class PixelDistillation(Term):
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of each modality."""
+        if self._kind == "dice_kd":
+            return TermResult(losses={name: self._overlap(one, outputs) for name, one in outputs.alone.items()})
+        teachers = self._teachers(outputs)
         losses = {}
         for modality, student in outputs.alone.items():
-            loss = self._divergence(student.logits, outputs.fused.logits, outputs.label)
-            if self._deep:
-                for level, pair in enumerate(zip(student.deep, outputs.fused.deep, strict=True), start=1):
-                    factor = outputs.label.shape[-1] // pair[0].shape[-1]
-                    loss = loss + kl(*pair, temperature=self._temperature, factor=factor) / 2**level
-            losses[modality] = loss
+            students = [student.logits, *student.deep][: len(teachers)]
+            parts = [
+                kl_from(logits, teacher) / 2**level
+                for level, (logits, teacher) in enumerate(zip(students, teachers, strict=True))
+            ]
+            losses[modality] = sum(parts[1:], parts[0])
         return TermResult(losses=losses)
 
-    def _divergence(self, student: Tensor, teacher: Tensor, label: Tensor) -> Tensor:
-        if self._kind == "weighted_kl":
-            return weighted_kl(student, teacher, label, temperature=self._temperature)
-        if self._kind == "dice_kd":
-            return dice_kd(student, teacher, temperature=self._temperature, over_batch=self._over_batch)
-        return kl(student, teacher, temperature=self._temperature)
+    def _teachers(self, outputs: Outputs) -> list[Softened]:
+        """Prepare the fused prediction at each scale."""
+        scales = [outputs.fused.logits, *(outputs.fused.deep if self._deep else ())]
+        label = outputs.truth if self._kind == "weighted_kl" else None
+        full = outputs.label.shape[-1]
+        return [
+            soften(logits, label, temperature=self._temperature, factor=full // logits.shape[-1]) for logits in scales
+        ]
+
+    def _overlap(self, student: Prediction, outputs: Outputs) -> Tensor:
+        return dice_kd(student.logits, outputs.fused.logits, temperature=self._temperature, over_batch=self._over_batch)

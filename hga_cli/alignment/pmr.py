@@ -8,7 +8,7 @@ from torch import Tensor
 from hga_cli.alignment.prototypes import affinity
 from hga_cli.alignment.term import Need, Outputs, Term, TermResult
 from hga_cli.core.errors import ConfigError
-from hga_cli.losses.labels import at_true_class
+from hga_cli.losses.labels import Truth, at_true_class
 from hga_cli.losses.precision import full_precision
 from hga_cli.losses.probabilities import clipped_log
 
@@ -53,7 +53,7 @@ class PrototypicalRebalance(Term):
         """Return the loss of each modality."""
         if len(outputs.alone) < 2:
             return TermResult()
-        measures = {name: measure(one.feature, outputs.label, outputs.classes) for name, one in outputs.alone.items()}
+        measures = {name: measure(one.feature, outputs.truth) for name, one in outputs.alone.items()}
         losses = {}
         for name, (loss, certainty, score) in measures.items():
             others = [other for task, (_, _, other) in measures.items() if task != name]
@@ -64,16 +64,15 @@ class PrototypicalRebalance(Term):
 
 
 @full_precision
-def measure(feature: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+def measure(feature: Tensor, truth: Truth) -> tuple[Tensor, Tensor, Tensor]:
     """Return prototypical cross-entropy, log n - H and score of one modality, (B,) each; the score is detached.
 
     Args:
         feature: (B, C, *space), of the modality alone.
-        label: class indices, (B, *space) int64.
-        classes: K.
+        truth: of the label, (B, *space).
     """
-    affinities, _, truth = affinity(feature, label, classes)
-    own = at_true_class(affinities, label.flatten(1))
+    affinities, _ = affinity(feature, truth)
+    own = at_true_class(affinities, truth.label.flatten(1))
     entropy = -(affinities * clipped_log(affinities)).sum(1).mean(1)
-    most = (truth.sum(2) > 0).sum(1).log()
+    most = (truth.one_hot(feature.dtype).sum(2) > 0).sum(1).log()
     return -clipped_log(own).mean(1), most - entropy, own.detach().mean(1)

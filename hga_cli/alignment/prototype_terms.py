@@ -31,7 +31,7 @@ class Compactness(Term):
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return loss and confidence of each modality."""
         pairs = {
-            modality: compactness(alone.feature, outputs.label, outputs.classes, compactness_weight=self._weight)
+            modality: compactness(alone.feature, outputs.truth, outputs.classes, compactness_weight=self._weight)
             for modality, alone in outputs.alone.items()
         }
         confidence = {modality: value for modality, (_, value) in pairs.items()}
@@ -50,7 +50,7 @@ class Similarity(Term):
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return loss and distance of each modality."""
         pairs = {
-            modality: similarity(alone.feature, outputs.fused.feature, outputs.label, outputs.classes)
+            modality: similarity(alone.feature, outputs.fused.feature, outputs.truth, outputs.classes)
             for modality, alone in outputs.alone.items()
         }
         distance = {modality: value for modality, (_, value) in pairs.items()}

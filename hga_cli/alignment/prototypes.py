@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hga_cli.losses.labels import at_true_class, one_hot, require_fit
+from hga_cli.losses.labels import Truth, at_true_class, require_fit
 from hga_cli.losses.precision import full_precision
 from hga_cli.losses.probabilities import clipped_log
 
@@ -25,7 +25,7 @@ _SMALLEST_SQUARE = 1e-12
 
 @full_precision
 def compactness(
-    feature: Tensor, label: Tensor, classes: int, *, compactness_weight: float = 0.001
+    feature: Tensor, label: Tensor | Truth, classes: int, *, compactness_weight: float = 0.001
 ) -> tuple[Tensor, Tensor]:
     """Prototype loss of HGA: each voxel shall be nearest to the prototype of its own class, and near to it.
 
@@ -39,43 +39,44 @@ def compactness(
 
     Args:
         feature: f of one modality alone, (B, C, *space).
-        label: class indices, (B, *space) int64.
+        label: class indices, (B, *space) int64, or what was made of them.
         classes: K.
         compactness_weight: weight of the second part; 0.001 in the published code.
 
     Returns:
         Loss (B,), and confidence (B,) = mean_v A_y(v) in (0, 1], detached. **High confidence = strong modality.**
     """
-    affinities, distance, truth = affinity(feature, label, classes)
-    own = at_true_class(affinities, label.flatten(1))
-    spread = (distance * truth).sum((1, 2)) / truth.shape[2]
+    truth = Truth.of(label, classes)
+    affinities, distance = affinity(feature, truth)
+    own = at_true_class(affinities, truth.label.flatten(1))
+    apart = truth.one_hot(distance.dtype)
+    spread = (distance * apart).sum((1, 2)) / apart.shape[2]
     loss = -clipped_log(own).mean(1) + compactness_weight * spread
     return loss, own.detach().mean(1)
 
 
 @full_precision
-def affinity(feature: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+def affinity(feature: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
     """Return which class each voxel belongs to, by the prototypes of its sample; see ``compactness``.
 
     Args:
         feature: (B, C, *space).
-        label: class indices, (B, *space) int64.
-        classes: K.
+        truth: of the label, (B, *space).
 
     Returns:
-        Affinity A, distance D and one-hot label, (B, K, V) each; A is 0 for classes that a sample does not have.
+        Affinity A and distance D, (B, K, V) each; A is 0 for classes that a sample does not have.
     """
-    require_fit(feature, label)
-    truth = one_hot(label, classes, dtype=feature.dtype)
-    inner, square, prototypes = _products(feature.flatten(2), truth)
+    require_fit(feature, truth.label)
+    apart = truth.one_hot(feature.dtype)
+    inner, square, prototypes = _products(feature.flatten(2), apart)
     constant = prototypes.square().sum(1).unsqueeze(2) + _SMALLEST_SQUARE
     distance = torch.sub(square, inner, alpha=2).add_(constant).clamp(min=_SMALLEST_SQUARE).sqrt()
-    offset = torch.where(truth.sum(2, keepdim=True) > 0, 0.0, -torch.inf)  # leaves absent classes out
-    return torch.softmax(offset - distance, 1), distance, truth
+    offset = torch.where(apart.sum(2, keepdim=True) > 0, 0.0, -torch.inf)  # leaves absent classes out
+    return torch.softmax(offset - distance, 1), distance
 
 
 @full_precision
-def similarity(feature: Tensor, teacher: Tensor, label: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+def similarity(feature: Tensor, teacher: Tensor, label: Tensor | Truth, classes: int) -> tuple[Tensor, Tensor]:
     """Prototype loss of PASSION: a voxel shall resemble the class prototypes as it does in the fused feature.
 
     With the cosine s_c(v) = <f(v), mu_c> / (|f(v)| |mu_c|), norms at least 1e-5, each feature with its own prototypes:
@@ -85,17 +86,18 @@ def similarity(feature: Tensor, teacher: Tensor, label: Tensor, classes: int) ->
     Args:
         feature: student, (B, C, *space), of one modality alone.
         teacher: fused feature, (B, C', *space); detached here.
-        label: class indices, (B, *space) int64.
+        label: class indices, (B, *space) int64, or what was made of them.
         classes: K.
 
     Returns:
         Loss (B,), and distance (B,) = mean of |s^student - s^teacher|, detached. **High distance = weak modality.**
     """
-    require_fit(feature, label)
-    require_fit(teacher, label)
-    truth = one_hot(label, classes, dtype=feature.dtype)
-    gap = _cosine(feature.flatten(2), truth) - _cosine(teacher.detach().flatten(2), truth.to(teacher.dtype))
-    entries = (truth.sum(2) > 0).sum(1) * truth.shape[2]  # absent classes have prototype 0 and cosine 0: no gap
+    truth = Truth.of(label, classes)
+    require_fit(feature, truth.label)
+    require_fit(teacher, truth.label)
+    apart = truth.one_hot(feature.dtype)
+    gap = _cosine(feature.flatten(2), apart) - _cosine(teacher.detach().flatten(2), truth.one_hot(teacher.dtype))
+    entries = (apart.sum(2) > 0).sum(1) * apart.shape[2]  # absent classes have prototype 0 and cosine 0: no gap
     return gap.square().sum((1, 2)) / entries, gap.detach().abs().sum((1, 2)) / entries
 
 

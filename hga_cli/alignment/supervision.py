@@ -6,7 +6,8 @@ from torch import Tensor
 
 from hga_cli.alignment.term import FUSED, Need, Outputs, Term, TermResult
 from hga_cli.core.errors import ConfigError, suggestion
-from hga_cli.losses.segmentation import cross_entropy, dice
+from hga_cli.losses.labels import Truth
+from hga_cli.losses.segmentation import cross_entropy_and_dice, dice
 
 KINDS = ("ce_dice", "dice")
 
@@ -30,10 +31,10 @@ class Segmentation(Term):
         self._with_cross_entropy = kind == "ce_dice"
         self._over_batch = over_batch
 
-    def loss(self, logits: Tensor, label: Tensor, *, factor: int = 1) -> Tensor:
+    def loss(self, logits: Tensor, truth: Truth, *, factor: int = 1) -> Tensor:
         """Return the loss (B,) of logits (B, K, *space / factor) against a label (B, *space)."""
-        overlap = dice(logits, label, factor=factor, over_batch=self._over_batch)
-        return cross_entropy(logits, label, factor=factor) + overlap if self._with_cross_entropy else overlap
+        kind = cross_entropy_and_dice if self._with_cross_entropy else dice
+        return kind(logits, truth, factor=factor, over_batch=self._over_batch)
 
 
 class FusedSegmentation(Segmentation):
@@ -47,7 +48,7 @@ class FusedSegmentation(Segmentation):
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of the task ``fused``."""
-        return TermResult(losses={FUSED: self.loss(outputs.fused.logits, outputs.label)})
+        return TermResult(losses={FUSED: self.loss(outputs.fused.logits, outputs.truth)})
 
 
 class DeepSupervision(Segmentation):
@@ -62,7 +63,7 @@ class DeepSupervision(Segmentation):
         """Return the loss of the task ``fused``."""
         full = outputs.label.shape[-1]
         parts = [
-            self.loss(logits, outputs.label, factor=full // logits.shape[-1]) / 2**level
+            self.loss(logits, outputs.truth, factor=full // logits.shape[-1]) / 2**level
             for level, logits in enumerate(outputs.fused.deep, start=1)
         ]
         return TermResult(losses={FUSED: sum(parts[1:], parts[0])} if parts else {})
@@ -79,5 +80,5 @@ class ModalitySegmentation(Segmentation):
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return the loss of each modality."""
         return TermResult(
-            losses={modality: self.loss(logits, outputs.label) for modality, logits in outputs.separate.items()}
+            losses={modality: self.loss(logits, outputs.truth) for modality, logits in outputs.separate.items()}
         )

@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from hga_cli.core.backbones import Ability
 from hga_cli.core.combinations import Combination
+from hga_cli.losses.labels import Truth
 from hga_cli.networks.backbone import Prediction
 
 FUSED = "fused"
@@ -15,7 +17,7 @@ FUSED = "fused"
 Need = Literal["alone", "separate"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Outputs:
     """What the network says about one batch. Only what some term needs is computed."""
 
@@ -33,6 +35,11 @@ class Outputs:
     def classes(self) -> int:
         """K."""
         return self.fused.logits.shape[1]
+
+    @cached_property
+    def truth(self) -> Truth:
+        """The label with what losses make of it: once for all of them."""
+        return Truth(self.label, self.classes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

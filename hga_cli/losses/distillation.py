@@ -5,12 +5,14 @@ probabilities p is passed as ``p.log()`` with temperature 1, because softmax(log
 code hand probabilities to a function that applies softmax once more, which flattens the teacher.)
 """
 
+from dataclasses import dataclass
+
 from torch import Tensor
 
-from hga_cli.losses.labels import require_fit
+from hga_cli.losses.labels import Truth, require_fit
 from hga_cli.losses.precision import full_precision
 from hga_cli.losses.probabilities import CLIP, clipped_log, probabilities
-from hga_cli.losses.segmentation import class_weights, overlap_loss
+from hga_cli.losses.segmentation import overlap_loss
 
 
 @full_precision
@@ -31,18 +33,17 @@ def kl(student: Tensor, teacher: Tensor, *, temperature: float = 4.0, factor: in
     Returns:
         KL, (B,); 0 where student equals teacher.
     """
-    target, gap = _compare(student, teacher, temperature=temperature, factor=factor)
-    return temperature**2 * _mean_product(target, gap)
+    return kl_from(student, soften(teacher, temperature=temperature, factor=factor))
 
 
 @full_precision
 def weighted_kl(
-    student: Tensor, teacher: Tensor, label: Tensor, *, temperature: float = 4.0, factor: int = 1
+    student: Tensor, teacher: Tensor, label: Tensor | Truth, *, temperature: float = 4.0, factor: int = 1
 ) -> Tensor:
     """`kl` in which each voxel counts with the weight of its true class: rare classes teach more.
 
     WKL_b = T^2 / (K V) sum_v w[b,y(v)] sum_c pt (log pt - log ps), with w from
-    `hga_cli.losses.segmentation.class_weights`. Source: published code of HGA.
+    `hga_cli.losses.labels.class_weights`. Source: published code of HGA.
 
     Args:
         student: logits, (B, K, *space / factor).
@@ -54,10 +55,47 @@ def weighted_kl(
     Returns:
         WKL, (B,).
     """
-    target, gap = _compare(student, teacher, temperature=temperature, factor=factor)
-    require_fit(gap, label)
-    weights = class_weights(label, gap.shape[1], dtype=gap.dtype).gather(1, label.flatten(1))
-    return temperature**2 * _mean_product(target * weights.view_as(label).unsqueeze(1), gap)
+    return kl_from(student, soften(teacher, label, temperature=temperature, factor=factor))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Softened:
+    """A teacher as its students see it, made once for all of them."""
+
+    target: Tensor
+    """pt, or w pt: (B, K, *(factor * space))."""
+    log: Tensor
+    """log pt, of the same shape."""
+    temperature: float
+    factor: int
+
+
+@full_precision
+def soften(
+    teacher: Tensor, label: Tensor | Truth | None = None, *, temperature: float = 4.0, factor: int = 1
+) -> Softened:
+    """Prepare a teacher for `kl_from`; with a label each voxel counts as in `weighted_kl`, without as in `kl`.
+
+    Args:
+        teacher: logits, (B, K, *space); detached here.
+        label: y, class indices, (B, *(factor * space)) int64, or what was made of them; None: no weights.
+        temperature: T.
+        factor: whole factor by which predictions are enlarged.
+    """
+    pt = probabilities(teacher.detach(), temperature=temperature, factor=factor).clamp_(CLIP, 1.0)
+    target = pt
+    if label is not None:
+        truth = Truth.of(label, pt.shape[1])
+        require_fit(pt, truth.label)
+        target = pt * truth.weights(pt.dtype).view_as(truth.label).unsqueeze(1)
+    return Softened(target=target, log=pt.log(), temperature=temperature, factor=factor)
+
+
+@full_precision
+def kl_from(student: Tensor, teacher: Softened) -> Tensor:
+    """Return `kl` or `weighted_kl`, (B,), of a student (logits, (B, K, *space)) from a teacher that `soften` made."""
+    ps = probabilities(student, temperature=teacher.temperature, factor=teacher.factor)
+    return teacher.temperature**2 * _mean_product(teacher.target, teacher.log - clipped_log(ps))
 
 
 @full_precision
@@ -79,12 +117,6 @@ def dice_kd(student: Tensor, teacher: Tensor, *, temperature: float = 4.0, over_
     ps = probabilities(student, temperature=temperature).flatten(2)
     pt = probabilities(teacher.detach(), temperature=temperature).flatten(2)
     return overlap_loss(ps, pt, over_batch=over_batch)
-
-
-def _compare(student: Tensor, teacher: Tensor, *, temperature: float, factor: int) -> tuple[Tensor, Tensor]:
-    """Return pt and log pt - log ps, both (B, K, *(factor * space))."""
-    target = probabilities(teacher.detach(), temperature=temperature, factor=factor).clamp_(CLIP, 1.0)
-    return target, target.log().sub_(clipped_log(probabilities(student, temperature=temperature, factor=factor)))
 
 
 def _mean_product(first: Tensor, second: Tensor) -> Tensor:

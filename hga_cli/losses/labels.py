@@ -1,5 +1,7 @@
 """Class indices, and what the losses need of them."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,60 @@ def one_hot(label: Tensor, classes: int, *, dtype: torch.dtype) -> Tensor:
     """
     indices = torch.arange(classes, device=label.device).view(1, classes, 1)
     return (label.flatten(1).unsqueeze(1) == indices).to(dtype)
+
+
+def class_weights(label: Tensor, classes: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Weight classes by their rarity in the patch: w[b,c] = 1 - n[b,c] / V.
+
+    n[b,c] is the number of voxels of class c in sample b, V that of all its voxels. An absent class weighs 1, the only
+    class of a patch weighs 0. Source: published code of PASSION and HGA.
+
+    Args:
+        label: class indices, (B, *space) int64.
+        classes: K.
+        dtype: type of the weights.
+
+    Returns:
+        w, (B, K).
+    """
+    flat = label.flatten(1)
+    counts = torch.stack([(flat == c).sum(1) for c in range(classes)], 1)
+    return 1 - counts.to(dtype) / flat.shape[1]
+
+
+class Truth:
+    """The label of a batch with what losses make of it, each made once for all losses of a step.
+
+    Args:
+        label: class indices, (B, *space) int64.
+        classes: K.
+    """
+
+    def __init__(self, label: Tensor, classes: int) -> None:
+        self.label = label
+        self.classes = classes
+        self._made: dict[tuple[str, torch.dtype], Tensor] = {}
+
+    @classmethod
+    def of(cls, label: "Tensor | Truth", classes: int) -> "Truth":
+        """Return what is made of a label, or what is it already."""
+        return label if isinstance(label, Truth) else cls(label, classes)
+
+    def one_hot(self, dtype: torch.dtype) -> Tensor:
+        """Return the label as `one_hot`, (B, K, V)."""
+        return self._kept("one_hot", dtype, lambda: one_hot(self.label, self.classes, dtype=dtype))
+
+    def weights(self, dtype: torch.dtype) -> Tensor:
+        """Return for each voxel the `class_weights` of its own class, (B, V)."""
+        return self._kept("weights", dtype, lambda: self._weights(dtype))
+
+    def _weights(self, dtype: torch.dtype) -> Tensor:
+        return class_weights(self.label, self.classes, dtype=dtype).gather(1, self.label.flatten(1))
+
+    def _kept(self, name: str, dtype: torch.dtype, make: Callable[[], Tensor]) -> Tensor:
+        if (name, dtype) not in self._made:
+            self._made[name, dtype] = make()
+        return self._made[name, dtype]
 
 
 def at_true_class(values: Tensor, label: Tensor) -> Tensor:

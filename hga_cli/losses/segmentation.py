@@ -1,36 +1,16 @@
 """Segmentation losses: cross-entropy weighted by class frequency, and soft Dice."""
 
-import torch
 from torch import Tensor
 
-from hga_cli.losses.labels import at_true_class, one_hot, require_fit
+from hga_cli.losses.labels import Truth, at_true_class, require_fit
 from hga_cli.losses.precision import full_precision
 from hga_cli.losses.probabilities import clipped_log, probabilities
 
 _EPSILON = 1e-7
 
 
-def class_weights(label: Tensor, classes: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Weight classes by their rarity in the patch: w[b,c] = 1 - n[b,c] / V.
-
-    n[b,c] is the number of voxels of class c in sample b, V that of all its voxels. An absent class weighs 1, the only
-    class of a patch weighs 0. Source: published code of PASSION and HGA.
-
-    Args:
-        label: class indices, (B, *space) int64.
-        classes: K.
-        dtype: type of the weights.
-
-    Returns:
-        w, (B, K).
-    """
-    flat = label.flatten(1)
-    counts = torch.stack([(flat == c).sum(1) for c in range(classes)], 1)
-    return 1 - counts.to(dtype) / flat.shape[1]
-
-
 @full_precision
-def cross_entropy(logits: Tensor, label: Tensor, *, weighted: bool = True, factor: int = 1) -> Tensor:
+def cross_entropy(logits: Tensor, label: Tensor | Truth, *, weighted: bool = True, factor: int = 1) -> Tensor:
     """Cross-entropy of clipped probabilities: WCE_b = 1/V sum_v w[b,y(v)] * -log clip(q[b,y(v),v]).
 
     q = softmax of the logits, enlarged by ``factor``; y(v) is the true class of voxel v; w are the `class_weights`, or
@@ -39,7 +19,7 @@ def cross_entropy(logits: Tensor, label: Tensor, *, weighted: bool = True, facto
 
     Args:
         logits: (B, K, *space / factor).
-        label: class indices, (B, *space) int64.
+        label: class indices, (B, *space) int64, or what was made of them.
         weighted: False gives every class the weight 1.
         factor: whole factor between prediction and label, for deep supervision.
 
@@ -47,15 +27,11 @@ def cross_entropy(logits: Tensor, label: Tensor, *, weighted: bool = True, facto
         WCE, (B,).
     """
     q = probabilities(logits, factor=factor)
-    require_fit(q, label)
-    loss = -clipped_log(at_true_class(q, label))
-    if weighted:
-        loss = loss * class_weights(label, q.shape[1], dtype=q.dtype).gather(1, label.flatten(1))
-    return loss.mean(1)
+    return _cross_entropy(q, Truth.of(label, q.shape[1]), weighted=weighted)
 
 
 @full_precision
-def dice(logits: Tensor, label: Tensor, *, factor: int = 1, over_batch: bool = False) -> Tensor:
+def dice(logits: Tensor, label: Tensor | Truth, *, factor: int = 1, over_batch: bool = False) -> Tensor:
     """Soft Dice loss over all classes, background included: the `overlap_loss` of prediction and one-hot label.
 
     The published 2D script for MSSEG leaves the background out; here it counts for every data set.
@@ -65,7 +41,7 @@ def dice(logits: Tensor, label: Tensor, *, factor: int = 1, over_batch: bool = F
 
     Args:
         logits: (B, K, *space / factor).
-        label: class indices, (B, *space) int64.
+        label: class indices, (B, *space) int64, or what was made of them.
         factor: whole factor between prediction and label, for deep supervision.
         over_batch: add up over the batch before dividing; see `overlap_loss`.
 
@@ -73,8 +49,17 @@ def dice(logits: Tensor, label: Tensor, *, factor: int = 1, over_batch: bool = F
         Dice loss, (B,).
     """
     q = probabilities(logits, factor=factor)
-    require_fit(q, label)
-    return overlap_loss(q.flatten(2), one_hot(label, q.shape[1], dtype=q.dtype), over_batch=over_batch)
+    return _dice(q, Truth.of(label, q.shape[1]), over_batch=over_batch)
+
+
+@full_precision
+def cross_entropy_and_dice(
+    logits: Tensor, label: Tensor | Truth, *, factor: int = 1, over_batch: bool = False
+) -> Tensor:
+    """Return the weighted `cross_entropy` plus `dice`, from probabilities made once; arguments as theirs. (B,)."""
+    q = probabilities(logits, factor=factor)
+    truth = Truth.of(label, q.shape[1])
+    return _cross_entropy(q, truth, weighted=True) + _dice(q, truth, over_batch=over_batch)
 
 
 def overlap_loss(first: Tensor, second: Tensor, *, over_batch: bool = False) -> Tensor:
@@ -94,3 +79,14 @@ def overlap_loss(first: Tensor, second: Tensor, *, over_batch: bool = False) -> 
     if over_batch:
         shared, total = shared.sum(0, keepdim=True), total.sum(0, keepdim=True)
     return (1 - 2 * shared / (total + _EPSILON)).mean(1).expand(len(first))
+
+
+def _cross_entropy(q: Tensor, truth: Truth, *, weighted: bool) -> Tensor:
+    require_fit(q, truth.label)
+    loss = -clipped_log(at_true_class(q, truth.label))
+    return (loss * truth.weights(q.dtype) if weighted else loss).mean(1)
+
+
+def _dice(q: Tensor, truth: Truth, *, over_batch: bool) -> Tensor:
+    require_fit(q, truth.label)
+    return overlap_loss(q.flatten(2), truth.one_hot(q.dtype), over_batch=over_batch)

@@ -13,7 +13,15 @@ BASELINE_CONVOLUTION = 0.108
 
 
 def make_training(
-    backbone, precision, layout, *, modalities=BRATS, patch=80, recompute=False, method="hga-published", balancer="equal"
+    backbone,
+    precision,
+    layout,
+    *,
+    modalities=BRATS,
+    patch=80,
+    recompute=False,
+    method="hga-published",
+    balancer="equal",
 ):
     """Return a training that takes batches of one patch."""
     flags = {

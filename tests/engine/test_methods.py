@@ -125,7 +125,7 @@ def test_the_published_recipe_has_every_number():
 
 
 def ablations():
-    """Name -> assignments, as the head of hga-published.toml tells them; lines that start with "and" add to the one before."""
+    """Name -> assignments, as hga-published.toml tells them; lines that start with "and" add to the one before."""
     found, base = {}, []
     for line in METHODS["hga-published"].read_text(encoding="utf-8").splitlines():
         if match := re.fullmatch(r"#\s+(.*?):\s+(and )?(--.*?)( \(.*\))?", line):

@@ -48,7 +48,7 @@ def scores_of(work, regime, name):
 
 
 def trained_in(plan, regime, name):
-    """Return in which regime the run was trained that a table shows: with complete data all of the same cases are one."""
+    """Return where a run of a table was trained: with complete data, all regimes of the same cases have one."""
     run, regimes = plan["runs"][name], plan["regimes"]
     places = run.get("regimes", list(regimes))
     if regime in places or not run.get("complete"):

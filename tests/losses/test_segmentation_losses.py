@@ -2,7 +2,8 @@ import pytest
 import torch
 from _golden_losses import assert_gradient, assert_value, draw, golden, tolerance
 
-from hga_cli.losses.segmentation import class_weights, cross_entropy, dice, overlap_loss
+from hga_cli.losses.labels import class_weights
+from hga_cli.losses.segmentation import cross_entropy, dice, overlap_loss
 
 both_types = pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 
