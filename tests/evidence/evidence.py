@@ -19,6 +19,7 @@ from pathlib import Path
 
 import phantoms
 import tomli_w
+from configs import write_configs
 from tables import folds, write_tables
 
 from hga_cli.core.atomic import write_text
@@ -79,11 +80,10 @@ def prepare(work, real):
 
 
 def sweeps(work):
-    """Yield one sweep file for each run: all of the first seed and fold first."""
-    for seed, fold, regime in product(work.plan["seeds"], folds(work.plan), work.plan["regimes"]):
-        for name, run in work.plan["runs"].items():
-            if regime in run.get("regimes", work.plan["regimes"]):
-                yield _sweep(work, regime, fold, name, seed)
+    """Yield one sweep file for each run: all of the first seed and fold first, those named first in every regime."""
+    for seed, fold, name in product(work.plan["seeds"], folds(work.plan), work.plan["runs"]):
+        for regime in work.plan["runs"][name].get("regimes", work.plan["regimes"]):
+            yield _sweep(work, regime, fold, name, seed)
 
 
 def _sweep(work, regime, fold, name, seed):
@@ -144,6 +144,7 @@ def main():
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         list(pool.map(lambda file: work.hga("sweep", file, "--quiet"), sweeps(work)))
     work.hga("report", "--leaderboard", work.runs, "--quiet")
+    write_configs(work)
     print(write_tables(work))
 
 
