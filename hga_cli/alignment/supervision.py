@@ -1,4 +1,4 @@
-"""Segmentation losses against the label: of the fused prediction, of its coarser scales, of each modality."""
+"""Segmentation losses against the label: of the fused prediction, its coarser scales and parts, of each modality."""
 
 from typing import ClassVar
 
@@ -67,6 +67,23 @@ class DeepSupervision(Segmentation):
             for level, logits in enumerate(outputs.fused.deep, start=1)
         ]
         return TermResult(losses={FUSED: sum(parts[1:], parts[0])} if parts else {})
+
+
+class PartSegmentation(Segmentation):
+    """What the fusion decoder makes of some of the modalities, drawn at each step; options as of ``Segmentation``.
+
+    Where cases have mostly the same combination, a fusion decoder would never see another. The modalities are encoded
+    already, so that a step teaches a second combination for the price of a decoder. Nothing with late fusion, where
+    ``separate`` trains each modality through the same layers. Ours, not part of the published HGA.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"part"})
+    is_of_modalities: ClassVar[bool] = False
+    compares_modalities: ClassVar[bool] = True
+
+    def __call__(self, outputs: Outputs) -> TermResult:
+        """Return the loss of the task ``fused``."""
+        return TermResult(losses={FUSED: self.loss(outputs.part.logits, outputs.truth)} if outputs.part else {})
 
 
 class ModalitySegmentation(Segmentation):

@@ -14,7 +14,7 @@ from hga_cli.networks.backbone import Prediction
 
 FUSED = "fused"
 """The task of the fused prediction; every other task is the name of a modality."""
-Need = Literal["alone", "separate"]
+Need = Literal["alone", "part", "separate"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,9 @@ class Outputs:
     """From each modality alone, through the same decoder: the students."""
     separate: dict[str, Tensor]
     """Logits (B, K, *space) of each modality through the separate decoder, or alone where there is none."""
+    part: Prediction | None = None
+    """From some modalities of the combination, not all; None: there is one only, or no separate decoder (late fusion),
+    so that what the decoder of all makes of few is trained by ``separate``."""
 
     @property
     def classes(self) -> int:

@@ -96,6 +96,12 @@ TERMS = Registry(
             source="Qiu et al., Scratch Each Other's Back (GSS), ICCV 2023",
         ),
         Entry(
+            name="part",
+            target="hga_cli.alignment.supervision:PartSegmentation",
+            summary="segmentation loss of what a fusion decoder makes of some of the modalities, drawn at each step",
+            source="ours: modality dropout after the encoders",
+        ),
+        Entry(
             name="pmr",
             target="hga_cli.alignment.pmr:PrototypicalRebalance",
             summary="modalities behind the others gather around prototypes, those ahead stay unsure; option entropy",

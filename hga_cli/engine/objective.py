@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hga_cli.alignment.preference import Preference
 from hga_cli.alignment.term import FUSED, Need, Outputs, Term
 from hga_cli.core.catalog import SAMPLERS, TERMS
-from hga_cli.core.combinations import Combination
+from hga_cli.core.combinations import Combination, all_combinations
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.options import check_options
 from hga_cli.core.settings import Method
@@ -19,6 +20,8 @@ from hga_cli.core.settings import Term as TermSettings
 from hga_cli.networks.backbone import Backbone
 
 WARM_UP_TERM = "separate"
+PART_STREAM = 4
+"""Keeps which part of a combination is drawn apart from other random numbers (0 to 3)."""
 FOLLOWS_PREFERENCE = frozenset({"beta", "rho"})
 SAMPLERS_OF = {"average": ("cycle", "rarity"), "interpolation": ("cycle",), "meta": ("meta", "meta_drop")}
 """Outer updates that need the cycles of certain samplers."""
@@ -77,7 +80,14 @@ class Objective:
         return any(term.needs for term in self._terms.values())
 
     def __call__(
-        self, model: Backbone, images: dict[str, Tensor], label: Tensor, *, epoch: int = 0, apart: bool = False
+        self,
+        model: Backbone,
+        images: dict[str, Tensor],
+        label: Tensor,
+        *,
+        epoch: int = 0,
+        step: int = 0,
+        apart: bool = False,
     ) -> StepLosses:
         """Run the network on the modalities given and return the losses.
 
@@ -87,11 +97,12 @@ class Objective:
             label: (B, *space) class indices, int64.
             epoch: 0, 1, ...; the first ``warm_up`` epochs train the term ``separate`` alone, without rho (PASSION; the
                 published HGA multiplies everything by zero there).
+            step: of the whole training; which part of the combination is seen besides follows from it alone.
             apart: run each modality in a pass of its own, so that the gradient of its loss runs through nothing else.
         """
         terms = {WARM_UP_TERM: self._terms[WARM_UP_TERM]} if epoch < self._warm_up else self._terms
         needs = frozenset[Need]().union(*(term.needs for term in terms.values()))
-        outputs = _outputs(model, images, label, needs, apart=apart)
+        outputs = _outputs(model, images, label, needs, step=step, apart=apart)
         results = {name: term(outputs) for name, term in terms.items()}
         factors: dict[str, Mapping[str, Any]] = {"beta": self.preference.beta, "omega": self.omega}
         for result in results.values():
@@ -156,7 +167,7 @@ def _computed(terms: Mapping[str, TermSettings]) -> dict[str, TermSettings]:
 
 
 def _outputs(
-    model: Backbone, images: dict[str, Tensor], label: Tensor, needs: frozenset[Need], *, apart: bool
+    model: Backbone, images: dict[str, Tensor], label: Tensor, needs: frozenset[Need], *, step: int, apart: bool
 ) -> Outputs:
     combination = tuple(images)
     groups = [{name: image} for name, image in images.items()] if apart else [images]
@@ -166,13 +177,30 @@ def _outputs(
     if "separate" in needs:
         decoded = {modality: model.decode_alone(features, modality) for modality in combination}
         separate = {modality: logits for modality, logits in decoded.items() if logits is not None}
+    part = part_of(combination, step) if "part" in needs and model.has_separate_decoder else ()
     alone = {}
     if "alone" in needs or ("separate" in needs and not separate):
         fuse_alone = partial(Backbone.fuse_alone, model) if apart else model.fuse_alone
         alone = fuse_alone(features, combination) if len(combination) > 1 else {combination[0]: fused}
     if "separate" in needs and not separate:
         separate = {modality: prediction.logits for modality, prediction in alone.items()}
-    return Outputs(combination=combination, label=label, fused=fused, alone=alone, separate=separate)
+    return Outputs(
+        combination=combination,
+        label=label,
+        fused=fused,
+        alone=alone,
+        separate=separate,
+        part=model.fuse(features, part) if part else None,
+    )
+
+
+def part_of(combination: Combination, step: int) -> Combination:
+    """Return some modalities of a combination, not all; nothing of a single one.
+
+    Every proper part is drawn equally often; processes that share a batch, and parts of one, draw the same.
+    """
+    parts = all_combinations(combination)[:-1]
+    return parts[int(np.random.default_rng([PART_STREAM, step]).integers(len(parts)))] if parts else ()
 
 
 def _weighted(loss: Tensor, settings: TermSettings, task: str, factors: Mapping[str, Mapping[str, Any]]) -> Tensor:

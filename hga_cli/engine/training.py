@@ -160,7 +160,9 @@ class Training:
         device, layout = self.scheme.device, self.scheme.memory_format
         images = {name: image.to(device).contiguous(memory_format=layout) for name, image in part.images.items()}
         with autocast(device, self.scheme.config.optim.precision):
-            return self.objective(self.model, images, label, epoch=self.epoch, apart=self.balancer.apart)
+            return self.objective(
+                self.model, images, label, epoch=self.epoch, step=self.step, apart=self.balancer.apart
+            )
 
     def _has_gradients(self) -> bool:
         return any(parameter.grad is not None for parameter in self.model.parameters())

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -35,6 +35,9 @@ class Backbone(nn.Module, ABC):
     prediction, each modality alone, and all combinations in evaluation. The features of a modality depend on its own
     image only, and ``fuse`` looks only at the modalities of its combination: an absent modality cannot leak.
     """
+
+    has_separate_decoder: ClassVar[bool] = False
+    """Whether ``decode_alone`` gives something: then only ``fuse`` trains the decoder of all on a modality alone."""
 
     def __init__(self, modalities: Combination, classes: int, dims: int) -> None:
         super().__init__()

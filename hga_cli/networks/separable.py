@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -45,6 +45,8 @@ class SeparableBackbone(Backbone):
     Raises:
         ConfigError: fewer than 2 levels, or the patch does not fit them.
     """
+
+    has_separate_decoder: ClassVar[bool] = True
 
     def __init__(
         self,
