@@ -77,7 +77,7 @@ class Objective:
     @property
     def predicts_alone(self) -> bool:
         """Whether modalities have predictions of their own, besides the fused one: what a balancer may compare."""
-        return any(term.needs for term in self._terms.values())
+        return any(term.needs & {"alone", "separate"} for term in self._terms.values())
 
     def __call__(
         self,
