@@ -44,11 +44,9 @@ def test_the_part_of_the_step_is_fused_and_supervised_too(step):
     assert model.fused == [MODALITIES, part]
     one = Fusing()
     logits = one.fuse(one.encode(images(*part)), part).logits
-    wanted = (cross_entropy(logits, LABEL) + dice(logits, LABEL)).mean()
-    assert found.terms["part/fused"] == pytest.approx(float(wanted), rel=1e-6)
-    assert float(found.tasks["fused"].detach()) == pytest.approx(
-        found.terms["fused/fused"] + 2 * float(wanted), rel=1e-6
-    )
+    wanted = (cross_entropy(logits, LABEL) + dice(logits, LABEL)).mean().item()
+    assert found.terms["part/fused"] == pytest.approx(wanted, rel=1e-6)
+    assert found.tasks["fused"].item() == pytest.approx(found.terms["fused/fused"] + 2 * wanted, rel=1e-6)
 
 
 def test_only_its_own_modalities_are_seen():
