@@ -12,6 +12,10 @@ from hga_cli.core.catalog import BALANCERS, shipped
 from hga_cli.core.errors import UsageError
 
 METHODS, RECIPES = (", ".join(shipped(f"presets/{folder}")) for folder in ("methods", "recipes"))
+WHICH = (
+    "Default: hga, for modalities missing unequally and for few cases; joint for complete cases; hga-published to compare "
+    "with the paper, with its many steps."
+)
 BACKBONE_NAMES, BALANCER_NAMES = ", ".join(BACKBONES.entries), ", ".join(BALANCERS.entries)
 
 EXAMPLES = (
@@ -33,7 +37,7 @@ def run(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help=f"What is trained towards: {METHODS} (default: hga).", rich_help_panel=options.MODEL),
+        typer.Option(help=f"What is trained towards: {METHODS}. {WHICH}", rich_help_panel=options.MODEL),
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help=f"Network: {BACKBONE_NAMES} (default: unet).", rich_help_panel=options.MODEL)

@@ -5,6 +5,7 @@ from figures import FIGURES, Scores, is_clear
 from hga_cli.core.atomic import write_text
 
 BASELINES = ("joint", "cycle")
+SUMMARY = ("joint-complete", "joint", "cycle", "hga-published", "hga")
 HEAD = [
     "run",
     *FIGURES,
@@ -22,16 +23,36 @@ FOOT = (
 
 def write_tables(work):
     """Write ``tables.md`` and return its text; runs that are not scored yet are left out."""
-    parts = []
-    for regime, facts in work.plan["regimes"].items():
-        scores = {name: found for name in work.plan["runs"] if (found := scores_of(work, regime, name))}
+    of_regime = {
+        regime: {name: found for name in work.plan["runs"] if (found := scores_of(work, regime, name))}
+        for regime in work.plan["regimes"]
+    }
+    parts = [*_summary(work.plan, of_regime), ""]
+    for regime, scores in of_regime.items():
         for equal in ("steps", "time"):
             names = [name for name in scores if equal in work.plan["runs"][name].get("equal", ["steps"])]
-            if len(names) > 1:
-                parts += [f"### {regime}: {_who(facts)}, equal {equal}", "", *_table(names, scores), ""]
+            if any(_baseline_of(name) for name in names) and len(names) > 1:
+                title = f"### {regime}: {_who(work.plan['regimes'][regime])}, equal {equal}"
+                parts += [title, "", *_lines([HEAD, *(_row(name, names, scores) for name in names)]), ""]
     text = "\n".join([*parts, FOOT, ""])
     write_text(work.folder / "tables.md", text)
     return text
+
+
+def _summary(plan, of_regime):
+    """Return the lines of the table that is read first: ``all / rarest / worst`` of some runs, and what hga gains."""
+    rows = [["regime", *SUMMARY, *(f"hga minus {name}" for name in BASELINES)]]
+    for regime, scores in of_regime.items():
+        cells = [
+            " / ".join(f"{value:.1f}" for value in scores[name].figures().values()) if name in scores else ""
+            for name in SUMMARY
+        ]
+        gains = [
+            ", ".join(_differences(scores["hga"], scores[name])) if {"hga", name} <= scores.keys() else ""
+            for name in BASELINES
+        ]
+        rows.append([f"{regime}: {_who(plan['regimes'][regime])}", *cells, *gains])
+    return _lines(rows)
 
 
 def scores_of(work, regime, name):
@@ -76,9 +97,10 @@ def _who(facts):
     return f"{facts.get('train', 'all')} training cases, missing {lacking}"
 
 
-def _table(names, scores):
-    rows = [HEAD, ["---"] * len(HEAD), *(_row(name, names, scores) for name in names)]
-    return [f"| {' | '.join(row)} |" for row in rows]
+def _lines(rows):
+    """Return a Markdown table; the first row is its head."""
+    head, *body = rows
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body)]
 
 
 def _row(name, names, scores):
@@ -86,9 +108,14 @@ def _row(name, names, scores):
     spread = one.spread()
     cells = [f"{value:.1f} +- {spread[figure]:.1f}" for figure, value in one.figures().items()]
     for baseline in BASELINES:
-        against = next((other for other in names if other.split("-longer")[0] == baseline), None)
+        against = next((other for other in names if _baseline_of(other) == baseline), None)
         cells += _differences(one, scores[against]) if against and against != name else ["", ""]
     return [name, *cells, f"{one.step_seconds():.3f}", str(len(one.folders))]
+
+
+def _baseline_of(name):
+    """Return which baseline a run is, also one that was trained longer; None for the others."""
+    return next((baseline for baseline in BASELINES if name in (baseline, f"{baseline}-longer")), None)
 
 
 def _differences(one, other):
