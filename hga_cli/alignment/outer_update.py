@@ -1,7 +1,6 @@
 """What happens to the weights besides the steps of the optimiser."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -33,18 +32,9 @@ class OuterUpdate:
     def end_cycle(self, model: nn.Module, epsilon: float) -> None:
         """Do nothing."""
 
-    @contextmanager
-    def weights_in_use(self) -> Iterator[None]:
-        """Let the model have the weights that predict, for as long as this lasts: here those that are trained."""
-        yield
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return those weights that predict and are not the trained ones, by name."""
-        return {}
-
     def state(self) -> dict[str, Tensor]:
         """Return nothing."""
         return {}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take nothing; the model has been loaded before, with the weights that predict."""
+        """Take nothing."""

@@ -29,8 +29,6 @@ class RaritySampler:
         order: not used; everything is drawn.
         seed: of all draws.
 
-    As many steps as somebody owns combinations count as a cycle, for an outer update.
-
     Raises:
         DataError: there is no case at all.
     """
@@ -55,5 +53,5 @@ class RaritySampler:
         return Draw(
             combination=combination,
             cases=tuple(str(case) for case in cases),
-            ends_cycle=(step + 1) % len(self._combinations) == 0,
+            ends_cycle=False,
         )

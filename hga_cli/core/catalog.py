@@ -138,12 +138,6 @@ OUTER_UPDATES = Registry(
     "outer update",
     [
         Entry(
-            name="average",
-            target="hga_cli.alignment.average:Average",
-            summary="an average of the weights at the ends of cycles predicts; training goes on from its own",
-            source="Izmailov et al., Averaging Weights Leads to Wider Optima, UAI 2018",
-        ),
-        Entry(
             name="interpolation",
             target="hga_cli.alignment.interpolation:Interpolation",
             summary="after each cycle the weights are interpolated with the slow weights",

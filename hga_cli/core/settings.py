@@ -164,8 +164,6 @@ class Outer:
     kind: str = "none"
     epsilon: Annotated[float, Field(gt=0, le=1), Number] = 0.1
     """Step of the interpolation at the first epoch; it grows linearly and would reach 1 at the end (HGA)."""
-    share: Annotated[float, Field(gt=0, le=1), Number] = 0.25
-    """Of ``average``: weight of the newest weights; 0.25 is about the last four cycles."""
     inner_rate: Positive = 0.01
     """Learning rate of the inner step of meta, plain gradient descent (usual for MAML; published: a step of Adam)."""
 

@@ -145,8 +145,7 @@ class _Course:
         training, run, examination = self.training, self.run, self.examination
         assert examination is not None
         training.model.eval()
-        with training.outer.weights_in_use():
-            result = validate(examination, training.scheme.ranks, stop=lambda: bool(self.requests))
+        result = validate(examination, training.scheme.ranks, stop=lambda: bool(self.requests))
         training.model.train()
         if result is None:
             return {}

@@ -23,7 +23,7 @@ WARM_UP_TERM = "separate"
 PART_STREAM = 4
 """Keeps which part of a combination is drawn apart from other random numbers (0 to 3)."""
 FOLLOWS_PREFERENCE = frozenset({"beta", "rho"})
-SAMPLERS_OF = {"average": ("cycle", "rarity"), "interpolation": ("cycle",), "meta": ("meta", "meta_drop")}
+SAMPLERS_OF = {"interpolation": ("cycle",), "meta": ("meta", "meta_drop")}
 """Outer updates that need the cycles of certain samplers."""
 
 

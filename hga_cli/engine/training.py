@@ -232,7 +232,7 @@ class Training:
             for name, value in state.items()
         }
         return {
-            **with_prefix("model", {**self.model.state_dict(), **self.outer.weights()}),
+            **with_prefix("model", self.model.state_dict()),
             **with_prefix("optimiser", moments),
             **with_prefix("outer", self.outer.state()),
             **with_prefix("balancer", self.balancer.state()),

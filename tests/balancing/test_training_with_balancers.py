@@ -170,9 +170,7 @@ def test_losses_of_modalities_are_enough_unless_predictions_are_compared(store):
         refused(store, [name, "nothing to compare", "no modality alone"], "shaspec", **changes, optim__balancer=name)
 
 
-@pytest.mark.parametrize(
-    ("method", "outer"), [("hga-published", "interpolation"), ("hga", "average"), ("meta", "meta")]
-)
+@pytest.mark.parametrize(("method", "outer"), [("hga-published", "interpolation"), ("meta", "meta")])
 def test_what_moves_weights_itself_is_refused_where_an_outer_update_takes_it_back(store, method, outer):
     changes = {"optim__balancer": "dre", "optim__balancer_options": OPTIONS["dre"], "optim__iterations": 8}
     refused(store, ["dre", "moves weights", outer], method, "method.outer.kind=none", **changes)

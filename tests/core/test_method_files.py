@@ -72,7 +72,7 @@ def test_one_term_is_a_list_of_one(tmp_path):
 
 
 def test_what_a_method_of_ones_own_does_not_say_is_the_default(tmp_path):
-    """Not what hga has, whose draws and average nobody asked for."""
+    """Not what hga has, whose draws nobody asked for."""
     file = tmp_path / "mine.toml"
     file.write_text('[method]\nname = "mine"\n[method.terms.fused]\n', encoding="utf-8")
     assert resolve(file=file).method == Method(name="mine", terms={"fused": Term()})
