@@ -172,7 +172,7 @@ class TestDryRun:
 
     def test_document(self, hga, tiny):
         before = sorted(path.name for path in (tiny.top / "runs").iterdir())
-        document = hga(*tiny.training("--dry-run", "--json", "--epochs", 3)).document
+        document = hga(*tiny.training("--dry-run", "--json", "--epochs", 3, "--method", "cycle")).document
         assert sorted(path.name for path in (tiny.top / "runs").iterdir()) == before
         sizes = [one["combination"].count("+") + 1 for one in document["trials"]]
         assert sizes == [1, 2, 3, 4]
