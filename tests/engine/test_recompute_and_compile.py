@@ -29,8 +29,11 @@ def trained(store, **changes):
 
 
 def test_computing_again_changes_nothing_but_rounding(store):
-    """Modalities are no longer stacked into one batch, for which convolutions may add up in another order."""
-    plain, again = trained(store), trained(store, optim__recompute=True)
+    """Modalities are no longer stacked into one batch, for which convolutions may add up in another order.
+
+    With SGD: AdamW makes whole steps of gradients that are nothing but rounding.
+    """
+    plain, again = (trained(store, optim__optimiser="sgd", optim__recompute=again) for again in (False, True))
     assert again[0] == pytest.approx(plain[0], rel=1e-5)
     for name, tensor in plain[1].items():
         if name.startswith("model"):

@@ -114,8 +114,8 @@ def test_what_was_straight_is_worth_comparing_with(straight):
     assert about["training"]["step"] == EPOCHS * ITERATIONS
     assert len(set(about["training"]["preference"]["beta"].values())) == 3
     assert len(journal(straight["hga-published"])) == EPOCHS
-    joint = load_checkpoint(straight["joint"].last)[0]
-    assert not torch.equal(joint["model.head.weight"], tensors["model.head.weight"])
+    other = load_checkpoint(straight["hga"].last)[0]
+    assert not torch.equal(other["model.head.weight"], tensors["model.head.weight"])
 
 
 @pytest.fixture(scope="module")
