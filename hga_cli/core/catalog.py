@@ -50,7 +50,7 @@ SAMPLERS = Registry(
         Entry(
             name="rarity",
             target="hga_cli.alignment.rarity:RaritySampler",
-            summary="cases with all they have, more often the rarer their rarest modality is",
+            summary="a combination that a case has, more often the rarer its rarest modality; cases that own it",
             source="ours; the chances are the frequency weights of PASSION",
         ),
     ],

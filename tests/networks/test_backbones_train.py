@@ -65,6 +65,15 @@ def moved(made, before):
     return {key for key, value in made.model.named_parameters() if not torch.equal(before[key], value)}
 
 
+@pytest.mark.parametrize("name", sorted(BACKBONES.entries))
+def test_a_separate_decoder_is_declared(name):
+    """Else the fusion decoder would not be trained on parts, and nobody would notice."""
+    model = training(name).model
+    combination = COMBINATIONS[-1]
+    features = model.encode(batch(name, 0, combination).images)
+    assert (model.decode_alone(features, combination[0]) is not None) == model.has_separate_decoder
+
+
 @pytest.mark.parametrize("method", ["hga-published", "hga", "passion"])
 @pytest.mark.parametrize("name", sorted(BACKBONES.entries))
 def test_a_cycle_moves_what_it_saw(name, method):
