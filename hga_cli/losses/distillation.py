@@ -16,44 +16,32 @@ from hga_cli.losses.segmentation import overlap_loss
 
 
 @full_precision
-def kl(student: Tensor, teacher: Tensor, *, temperature: float = 4.0, factor: int = 1) -> Tensor:
-    """Temperature KL divergence: KL_b = T^2 / (K V) sum_cv pt (log pt - log ps).
+def kl(
+    student: Tensor,
+    teacher: Tensor,
+    label: Tensor | Truth | None = None,
+    *,
+    temperature: float = 4.0,
+    factor: int = 1,
+) -> Tensor:
+    """Temperature KL divergence: KL_b = T^2 / (K V) sum_cv w[b,y(v)] pt (log pt - log ps).
 
     ps, pt = clip(U softmax(z / T)) of student and teacher, where U enlarges by ``factor`` and clip is to [0.005, 1].
-    T^2 keeps the size of the gradient when T changes. Source: published code of PASSION and HGA. Two habits of theirs
-    are kept, so that weights of the papers keep their meaning: the mean runs over classes too (a textbook divergence is
-    K times larger), and the clipped distributions are not normalised again.
+    With a label y each voxel counts with the weight of its true class, so that rare classes teach more: w are the
+    `hga_cli.losses.labels.class_weights` (the weighted KL of HGA); without one, w = 1 (PASSION; HGA). T^2 keeps the
+    size of the gradient when T changes. Source: published code of both. Two habits of theirs are kept, so that weights
+    of the papers keep their meaning: the mean runs over classes too (a textbook divergence is K times larger), and the
+    clipped distributions are not normalised again.
 
     Args:
         student: logits, (B, K, *space).
         teacher: logits, same shape; detached here.
+        label: y, class indices, (B, *(factor * space)) int64, or what was made of them; None: no weights.
         temperature: T.
         factor: whole factor by which both are enlarged, for deep supervision.
 
     Returns:
         KL, (B,); 0 where student equals teacher.
-    """
-    return kl_from(student, soften(teacher, temperature=temperature, factor=factor))
-
-
-@full_precision
-def weighted_kl(
-    student: Tensor, teacher: Tensor, label: Tensor | Truth, *, temperature: float = 4.0, factor: int = 1
-) -> Tensor:
-    """`kl` in which each voxel counts with the weight of its true class: rare classes teach more.
-
-    WKL_b = T^2 / (K V) sum_v w[b,y(v)] sum_c pt (log pt - log ps), with w from
-    `hga_cli.losses.labels.class_weights`. Source: published code of HGA.
-
-    Args:
-        student: logits, (B, K, *space / factor).
-        teacher: logits, same shape; detached here.
-        label: y, class indices, (B, *space) int64.
-        temperature: T.
-        factor: whole factor between predictions and label, for deep supervision.
-
-    Returns:
-        WKL, (B,).
     """
     return kl_from(student, soften(teacher, label, temperature=temperature, factor=factor))
 
@@ -74,14 +62,7 @@ class Softened:
 def soften(
     teacher: Tensor, label: Tensor | Truth | None = None, *, temperature: float = 4.0, factor: int = 1
 ) -> Softened:
-    """Prepare a teacher for `kl_from`; with a label each voxel counts as in `weighted_kl`, without as in `kl`.
-
-    Args:
-        teacher: logits, (B, K, *space); detached here.
-        label: y, class indices, (B, *(factor * space)) int64, or what was made of them; None: no weights.
-        temperature: T.
-        factor: whole factor by which predictions are enlarged.
-    """
+    """Prepare a teacher for `kl_from`; arguments as of `kl`."""
     pt = probabilities(teacher.detach(), temperature=temperature, factor=factor).clamp_(CLIP, 1.0)
     target = pt
     if label is not None:
@@ -93,7 +74,7 @@ def soften(
 
 @full_precision
 def kl_from(student: Tensor, teacher: Softened) -> Tensor:
-    """Return `kl` or `weighted_kl`, (B,), of a student (logits, (B, K, *space)) from a teacher that `soften` made."""
+    """Return `kl`, (B,), of a student (logits, (B, K, *space)) from a teacher that `soften` made."""
     ps = probabilities(student, temperature=teacher.temperature, factor=teacher.factor)
     return teacher.temperature**2 * _mean_product(teacher.target, teacher.log - clipped_log(ps))
 

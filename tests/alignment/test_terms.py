@@ -11,7 +11,7 @@ from hga_cli.alignment.supervision import DeepSupervision, FusedSegmentation, Mo
 from hga_cli.alignment.term import FUSED, Outputs
 from hga_cli.core.catalog import TERMS
 from hga_cli.core.errors import ConfigError
-from hga_cli.losses.distillation import dice_kd, weighted_kl
+from hga_cli.losses.distillation import dice_kd, kl
 from hga_cli.losses.segmentation import cross_entropy, dice
 from hga_cli.networks.backbone import Prediction
 
@@ -135,7 +135,7 @@ def test_distillation_at_coarser_scales_halves_too():
 @pytest.mark.parametrize(
     ("kind", "loss"),
     [
-        ("weighted_kl", lambda s, t: weighted_kl(s, t, LABEL, temperature=2.0)),
+        ("weighted_kl", lambda s, t: kl(s, t, LABEL, temperature=2.0)),
         ("dice_kd", lambda s, t: dice_kd(s, t, temperature=2.0)),
     ],
 )
