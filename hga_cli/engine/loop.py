@@ -3,9 +3,11 @@
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import fmean
 from types import FrameType
 from typing import Any
 
@@ -66,12 +68,15 @@ def fit(
         if course.is_validation_due():
             course.make_up()
             course.stop_if_asked()
+        began = time.perf_counter()
         while not course.has_ended_early() and (batch := next(batches, None)) is not None:
             loss = training.learn(batch)
+            course.seconds.append(time.perf_counter() - began)
             progress.advance(f"epoch {training.epoch}/{scheme.config.optim.epochs}  loss {loss:.3f}")
             if training.step % scheme.iterations == 0:
                 course.end_epoch()
             course.stop_if_asked()
+            began = time.perf_counter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,8 @@ class _Course:
     events: Events | None
     requests: list[int]
     """Signals that asked this process to stop."""
+    seconds: list[float] = field(default_factory=list)
+    """How long each step of the running epoch took, with the wait for its batch."""
 
     def is_validation_due(self) -> bool:
         """Tell whether epochs are over and the validation after them is not done."""
@@ -109,7 +116,8 @@ class _Course:
         run.journal(line)
         if self.events is not None:
             self.events.write(line)
-        run.log(f"epoch {line['epoch']}: loss {line['losses']['loss']:.4f}")
+        run.log(f"epoch {line['epoch']}: loss {line['losses']['loss']:.4f}, {fmean(self.seconds):.4f} s a step")
+        self.seconds.clear()
         save(run, training, self.about)
 
     def make_up(self) -> None:

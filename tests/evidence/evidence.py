@@ -109,8 +109,8 @@ def _write_split(folder, of_subject, train, cohort, fold):
     parts = cohort.get("folds", 1)
     test = order[fold - 1 :: parts] if parts > 1 else order[: cohort["test"]]
     others = [subject for subject in order if subject not in set(test)]
-    lists = {"val": others[: cohort["validation"]], "test": test}
-    lists["train"] = others[cohort["validation"] :][:train]
+    validation = min(cohort["validation"], max(1, len(others) // 5))  # few cases: they are needed for training
+    lists = {"val": others[:validation], "test": test, "train": others[validation:][:train]}
     for part, subjects in lists.items():
         cases = sorted(case for subject in subjects for case in of_subject[subject])
         write_text(folder / f"{part}.txt", "\n".join(cases) + "\n")

@@ -78,6 +78,17 @@ def test_a_difference_that_hangs_on_few_cases_is_not_clear(scores):
     assert not is_clear(difference, 0.0)
 
 
+def test_the_time_of_a_step_is_that_of_the_usual_epoch(scores):
+    one = scores("timed", np.full((2, 3), 0.5))
+    ((folder,),) = one.folders
+    lines = (
+        f"2026-11-29 12:00:00 epoch {epoch}: loss 0.5, {seconds} s a step"
+        for epoch, seconds in enumerate((3, 0.1, 0.2))
+    )
+    (folder / "log.txt").write_text("\n".join([*lines, "2026-11-29 12:00:09 validation: 0.5"]))
+    assert one.step_seconds() == pytest.approx(0.2)
+
+
 @pytest.mark.parametrize("name", PLANS)
 def test_every_run_of_a_plan_can_be_trained(name, tmp_path):
     plan = tomllib.loads((Path(__file__).parent / name).read_text())
