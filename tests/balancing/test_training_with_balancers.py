@@ -1,13 +1,13 @@
 """Every balancer inside the engine: a few steps on a tiny store, resumed, in parts, in several processes."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from _tasks import EVERY, PER_TASK, Problem
+from _together import run_ranks
 from _training import (
     CASES,
     assert_same_run,
@@ -19,7 +19,7 @@ from _training import (
     settings,
     training_of,
 )
-from test_ranks import WORKER, run_ranks
+from test_ranks import WORKER
 
 from hga_cli.core.catalog import BALANCERS
 from hga_cli.core.errors import ConfigError
@@ -196,7 +196,7 @@ def test_two_processes_weigh_losses_as_one(store, tmp_path):
     changes = {**PLAIN, "optim__balancer": "dwa", "optim__iterations": 4, "optim__epochs": 3}
     alone = run_folder(tmp_path / "alone")
     train(planned(store, settings("joint", **changes)), alone)
-    run_ranks(2, WORKER, store.path, tmp_path / "together", "joint", json.dumps(changes))
+    run_ranks(WORKER, store.path, tmp_path / "together", "joint", json.dumps(changes))
     (left, _), (right, _) = (load_checkpoint(run.last) for run in (RunFolder(tmp_path / "together"), alone))
     assert set(left) == set(right)
     for key, tensor in left.items():
@@ -204,12 +204,11 @@ def test_two_processes_weigh_losses_as_one(store, tmp_path):
             torch.testing.assert_close(tensor, right[key], atol=1e-6, rtol=1e-4, msg=key)
 
 
-def test_two_processes_learn_the_same_and_continue_bit_for_bit(store, monkeypatch):
+def test_two_processes_learn_the_same_and_continue_bit_for_bit(store):
     """All that learn or draw, in one pair of processes; dre has steps in which both hold back what they have."""
     names = [name for name in EVERY if Problem().balancer(name).state()] + DRAW
-    monkeypatch.setenv("PYTHONPATH", str(WORKER.parent), prepend=os.pathsep)
     options = {name: OPTIONS.get(name, {}) for name in names}
-    (told, _), _ = run_ranks(2, RANKS, store.path, json.dumps(options), timeout=300)
+    (told, _), _ = run_ranks(RANKS, store.path, json.dumps(options), patience=250)
     still = dict(line.split() for line in told.splitlines())
     assert set(still) == set(names) >= {"agm", "bml", "dre", "dwa", "famo", "gradnorm", "gradvac", "uncertainty"}
     assert [name for name, steps in still.items() if int(steps)] == ["dre"]
@@ -219,7 +218,7 @@ def test_two_processes_continue_from_files(store, tmp_path):
     """What the second process learnt is not lost: the checkpoint has it."""
     changes = {"optim__balancer": "gradnorm", "optim__iterations": 4, "data__patch": [8, 8, 8], "optim__epochs": 2}
     words = [store.path, tmp_path / "cut", "hga-published", json.dumps(changes)]
-    run_ranks(2, WORKER, store.path, tmp_path / "whole", "hga-published", json.dumps(changes))
-    run_ranks(2, WORKER, *words, "--stop-after", 6)
-    run_ranks(2, WORKER, *words, "--resume")
+    run_ranks(WORKER, store.path, tmp_path / "whole", "hga-published", json.dumps(changes))
+    run_ranks(WORKER, *words, "--stop-after", 6)
+    run_ranks(WORKER, *words, "--resume")
     assert_same_run(RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut"))

@@ -2,13 +2,13 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from _together import free_port, run_ranks
 from _training import CASES, assert_same_tensors, journal, make_store, one_thread, planned, run_folder, settings
 from torch import distributed, multiprocessing, nn
 
@@ -21,30 +21,6 @@ LONG = {"optim__epochs": 2, "optim__iterations": 5, "data__batch": 2, "data__pat
 PLAIN = {**LONG, "optim__optimiser": "sgd", "optim__momentum": 0.5}
 """SGD: AdamW makes whole steps of rounding errors where a gradient is zero (a bias before a norm)."""
 WORKER = Path(__file__).parent / "_ranks.py"
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def run_ranks(count, *words, timeout=120):
-    """Start processes as torchrun does, and return what the first one printed."""
-    usual = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count)}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, *map(str, words)],
-            env={**os.environ, **usual, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(count)
-    ]
-    outcomes = [process.communicate(timeout=timeout) for process in processes]
-    assert [process.returncode for process in processes] == [0] * count, "".join(err for _, err in outcomes)
-    return outcomes
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +39,7 @@ def test_two_processes_with_batch_1_equal_one_with_batch_2(store, tmp_path, meth
     with one_thread():
         alone = run_folder(tmp_path / "alone")
         train(planned(store, settings(method, **plain)), alone)
-    run_ranks(2, WORKER, store.path, tmp_path / "together", method, json.dumps(plain))
+    run_ranks(WORKER, store.path, tmp_path / "together", method, json.dumps(plain))
     together = RunFolder(tmp_path / "together")
     (left, about), (right, expected) = (load_checkpoint(run.last) for run in (together, alone))
     assert set(left) == set(right)
@@ -123,25 +99,15 @@ def test_alone_there_is_nothing_to_share():
     assert (ranks.gather("x"), ranks.from_first("x"), ranks.is_first) == (["x"], "x", True)
 
 
-def test_from_the_terminal_with_torchrun_and_overwrite(tiny, program_path):
+def test_from_the_terminal_with_torchrun_and_overwrite(hga, tiny):
     """Case R04: only the first rank touches folders; one document, one run folder, nothing lost."""
     words = [*tiny.training("--epochs", 1, "--run", "a", "--overwrite", "--json")]
-    torchrun = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        "-m",
-        "hga_cli",
-        "--",
-    ]
-    for _ in range(2):
-        done = subprocess.run(
-            [*torchrun, *map(str, words)], capture_output=True, text=True, timeout=240, env={**os.environ}
-        )
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["run"] == str(tiny.top / "runs" / "a")
+    hga(*words)
+    start = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "hga_cli", "--"]
+    command = [sys.executable, "-m", *start, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["run"] == str(tiny.top / "runs" / "a")
     assert sorted(path.name for path in (tiny.top / "runs").iterdir()) == ["a", "start"]
     lines = [json.loads(line) for line in (tiny.top / "runs" / "a" / "journal.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [0]
@@ -151,8 +117,8 @@ def test_from_the_terminal_with_torchrun_and_overwrite(tiny, program_path):
 
 def test_resume_together_equals_never_having_stopped(store, tmp_path):
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-    run_ranks(2, WORKER, store.path, straight, "hga-published", json.dumps(LONG))
-    run_ranks(2, WORKER, store.path, stopped, "hga-published", json.dumps(LONG), "--stop-after", 4)
+    run_ranks(WORKER, store.path, straight, "hga-published", json.dumps(LONG))
+    run_ranks(WORKER, store.path, stopped, "hga-published", json.dumps(LONG), "--stop-after", 4)
     assert load_checkpoint(RunFolder(stopped).last)[1]["training"]["step"] == 4
-    run_ranks(2, WORKER, store.path, stopped, "hga-published", json.dumps(LONG), "--resume")
+    run_ranks(WORKER, store.path, stopped, "hga-published", json.dumps(LONG), "--resume")
     assert_same_tensors(*(load_checkpoint(RunFolder(path).last)[0] for path in (straight, stopped)))

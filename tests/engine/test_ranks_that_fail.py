@@ -1,15 +1,12 @@
 """Where one of several processes fails, all end soon, with its exit code, and one of them says why."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from _together import together
 from _training import make_store, settings
-from test_ranks import free_port
 
 from hga_cli.core.config import to_toml
 from hga_cli.core.errors import UsageError
@@ -29,27 +26,6 @@ def words(tmp_path_factory):
     return ["train", *(str(word) for pair in given.items() for word in pair)]
 
 
-def together(misfortune, *words):
-    """Start two processes as a launcher that does not watch them; return (exit code, stdout, stderr) of each."""
-    usual = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), misfortune, *words],
-            env={**os.environ, **usual, "RANK": str(rank), "LOCAL_RANK": str(rank), "COLUMNS": "300"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        texts = [process.communicate(timeout=100) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(process.returncode, *text) for process, text in zip(processes, texts, strict=True)]
-
-
 def errors(outcomes):
     """All error messages of all ranks."""
     assert not any("Traceback" in err for _, _, err in outcomes)
@@ -57,14 +33,14 @@ def errors(outcomes):
 
 
 def test_an_error_of_one_is_the_end_of_all(words):
-    outcomes = together("error", *words, "--run", "error")
+    outcomes = together(SCRIPT, "error", *words, "--run", "error")
     assert [code for code, *_ in outcomes] == [3, 3]
     assert errors(outcomes) == ["error: the disk of this machine is gone"]
     assert "hint: buy another" in outcomes[1][2]
 
 
 def test_a_loss_that_is_no_number_names_the_cases_of_its_rank(words):
-    outcomes = together("nan", *words, "--run", "nan")
+    outcomes = together(SCRIPT, "nan", *words, "--run", "nan")
     assert [code for code, *_ in outcomes] == [4, 4]
     (message,) = errors(outcomes)
     where, _, cases = message.rpartition(", cases ")
@@ -83,7 +59,7 @@ def spoilt_case():
 
 def test_a_killed_rank_is_missed(words):
     began = time.monotonic()
-    (code, _, text), (killed, *_) = together("kill", *words, "--run", "kill")
+    (code, _, text), (killed, *_) = together(SCRIPT, "kill", *words, "--run", "kill")
     assert (code, killed) == (5, -9)
     assert errors([(code, "", text)])[0].startswith("error: another process of this command has ended")
     assert "goes on with --resume" in text
@@ -91,7 +67,7 @@ def test_a_killed_rank_is_missed(words):
 
 
 def test_wrong_usage_is_said_once(words):
-    outcomes = together("none", *words, "--method", "jiont")
+    outcomes = together(SCRIPT, "none", *words, "--method", "jiont")
     assert [code for code, *_ in outcomes] == [2, 2]
     assert errors(outcomes) == ["error: no method called 'jiont'"]
 
@@ -99,13 +75,13 @@ def test_wrong_usage_is_said_once(words):
 def test_a_run_that_exists_ends_all(words, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "thesis.tex").touch()
-    outcomes = together("none", *words, "--run", "a", "--runs-dir", str(tmp_path))
+    outcomes = together(SCRIPT, "none", *words, "--run", "a", "--runs-dir", str(tmp_path))
     assert [code for code, *_ in outcomes] == [3, 3]
     assert errors(outcomes) == [f"error: run 'a' exists in '{tmp_path}'"]
 
 
 def test_a_dry_run_of_several_prints_one_document(words):
-    (code, out, _), (other, nothing, _) = together("none", *words, "--dry-run", "--json")
+    (code, out, _), (other, nothing, _) = together(SCRIPT, "none", *words, "--dry-run", "--json")
     assert (code, other, nothing) == (0, 0, "")
     (trial,) = json.loads(out)["trials"]
     assert trial["cases"] == 1  # of two: its part of the batch

@@ -1,42 +1,15 @@
 """Two processes (gloo) that share the cases of ``evaluate`` and ``predict`` do what one does, and one of them tells."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from _together import HGA, together
 
 from hga_cli.imaging.volume import read_volume
 
 TRAIN = ["--split", "train", "--combinations", "flair,t1ce+t2", "--set", "evaluation.extras=['calibration','lesions']"]
-
-
-def together(*words):
-    """Start ``hga`` as torchrun does; return [(exit code, stdout, stderr)] of the processes."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    usual = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "hga_cli", *map(str, words)],
-            env={**os.environ, **usual, "RANK": str(rank), "LOCAL_RANK": str(rank), "COLUMNS": "300"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        texts = [process.communicate(timeout=120) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(process.returncode, *text) for process, text in zip(processes, texts, strict=True)]
 
 
 def on_cpu(road, *more):
@@ -63,7 +36,7 @@ class TestEvaluate:
     """Scores."""
 
     def test_same_files_as_one_process(self, road, alone, tmp_path):
-        outcomes = together(*on_cpu(road, "evaluate", *TRAIN, "-o", tmp_path, "--json"))
+        outcomes = together(HGA, *on_cpu(road, "evaluate", *TRAIN, "-o", tmp_path, "--json"))
         assert one_document(outcomes) == json.loads((alone / "metrics.json").read_text())
         for name in ("metrics.json", "metrics.csv"):
             assert (tmp_path / name).read_bytes() == (alone / name).read_bytes()
@@ -76,15 +49,15 @@ class TestEvaluate:
         hga(*on_cpu(road, "evaluate", *TRAIN, "-o", tmp_path, "--shard", "1/3"))
         kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob(".hga-scores/*/*.json")}
         assert kept
-        outcomes = together(*on_cpu(road, "evaluate", *TRAIN, "-o", tmp_path, "--shard", "2/3", "--json"))
+        outcomes = together(HGA, *on_cpu(road, "evaluate", *TRAIN, "-o", tmp_path, "--shard", "2/3", "--json"))
         document = one_document(outcomes)
         assert document["shard"] == [2, 3]
         assert {path: path.stat().st_mtime_ns for path in kept} == kept
-        outcomes = together(*on_cpu(road, "evaluate", *TRAIN, "-o", tmp_path, "--json"))
+        outcomes = together(HGA, *on_cpu(road, "evaluate", *TRAIN, "-o", tmp_path, "--json"))
         assert one_document(outcomes) == json.loads((alone / "metrics.json").read_text())
 
     def test_an_error_is_told_once(self, road, tmp_path):
-        outcomes = together(*on_cpu(road, "evaluate", "--split", "tset", "-o", tmp_path))
+        outcomes = together(HGA, *on_cpu(road, "evaluate", "--split", "tset", "-o", tmp_path))
         assert [code for code, _, _ in outcomes] == [2, 2]
         assert sum(err.count("error: no part of a split called 'tset'") for _, _, err in outcomes) == 1
 
@@ -112,25 +85,27 @@ class TestPredict:
 
     def test_same_label_maps_as_one_process(self, hga, road, patients, tmp_path):
         alone = hga(*on_cpu(road, "predict", patients, "-o", tmp_path / "alone", "--json")).document
-        outcomes = together(*on_cpu(road, "predict", patients, "-o", tmp_path / "masks", "--json"))
+        outcomes = together(HGA, *on_cpu(road, "predict", patients, "-o", tmp_path / "masks", "--json"))
         document = one_document(outcomes)
         assert [one["case"] for one in document["results"]] == list(self.CASES)
         for one, other in zip(document["results"], alone["results"], strict=True):
             assert (one["voxels"], one["volumes_ml"]) == (other["voxels"], other["volumes_ml"])
             maps = [read_volume(tmp_path / folder / f"{one['case']}.nii.gz").data for folder in ("alone", "masks")]
             assert np.array_equal(*maps)
-        again = one_document(together(*on_cpu(road, "predict", patients, "-o", tmp_path / "masks", "--json")))
+        again = one_document(together(HGA, *on_cpu(road, "predict", patients, "-o", tmp_path / "masks", "--json")))
         assert [one["skipped"] for one in again["results"]] == [True] * 3
 
     def test_fewer_cases_than_processes(self, road, patients, tmp_path):
-        document = one_document(together(*on_cpu(road, "predict", patients / "a", "-o", tmp_path / "masks", "--json")))
+        document = one_document(
+            together(HGA, *on_cpu(road, "predict", patients / "a", "-o", tmp_path / "masks", "--json"))
+        )
         assert [one["case"] for one in document["results"]] == ["a"]
 
     @pytest.mark.parametrize("broken", CASES[:2])
     def test_one_case_fails(self, road, patients, tmp_path, broken):
         """Whichever process has it: the others are written and shown, all end with its exit code."""
         (patients / broken / f"{broken}_flair.nii.gz").write_bytes(b"no scan")
-        outcomes = together(*on_cpu(road, "predict", patients, "-o", tmp_path / "masks", "--json"))
+        outcomes = together(HGA, *on_cpu(road, "predict", patients, "-o", tmp_path / "masks", "--json"))
         document = one_document(outcomes, code=3)
         left = [case for case in self.CASES if case != broken]
         assert [one["case"] for one in document["results"]] == left
@@ -142,6 +117,6 @@ class TestPredict:
     def test_what_is_in_the_way_stops_all(self, road, patients, tmp_path):
         (tmp_path / "masks").mkdir()
         (tmp_path / "masks" / "b.nii.gz").write_text("mine")
-        outcomes = together(*on_cpu(road, "predict", patients, "-o", tmp_path / "masks"))
+        outcomes = together(HGA, *on_cpu(road, "predict", patients, "-o", tmp_path / "masks"))
         assert [code for code, _, _ in outcomes] == [3, 3]
         assert [path.name for path in (tmp_path / "masks").iterdir()] == ["b.nii.gz"]
