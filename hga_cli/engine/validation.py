@@ -15,6 +15,7 @@ from hga_cli.engine.inference import TrainedModel
 from hga_cli.engine.ranks import Ranks
 from hga_cli.engine.scoring import predict_stored
 from hga_cli.metrics.overlap import dice
+from hga_cli.metrics.regions import averaged
 
 Scores = dict[str, dict[str, dict[str, float]]]
 """Name of a combination -> region -> case -> Dice, of each case in which it counts."""
@@ -47,7 +48,8 @@ class Examination:
 def validate(what: Examination, ranks: Ranks, stop: Callable[[], bool]) -> dict[str, Any] | None:
     """Return the mean Dice of each region under each combination, and of all of them together.
 
-    A region that is neither there nor predicted does not count; one that is predicted without being there counts 0.
+    A region that is neither there nor predicted does not count; one that is predicted without being there counts 0. The
+    mean of all leaves out regions that are others after post-processing (see ``averaged``).
 
     Args:
         what: network, cases and combinations.
@@ -62,16 +64,19 @@ def validate(what: Examination, ranks: Ranks, stop: Callable[[], bool]) -> dict[
     if None in parts:
         return None
     names = [combination_name(combination) for combination in what.combinations]
-    regions = [region.name for region in what.store.description.scored_regions()]
+    regions = what.store.description.scored_regions()
     found = {
         name: {
-            region: {case: dice for part in parts for case, dice in part.get(name, {}).get(region, {}).items()}
+            region.name: {
+                case: dice for part in parts for case, dice in part.get(name, {}).get(region.name, {}).items()
+            }
             for region in regions
         }
         for name in names
     }
     table = {name: {region: _mean([*of_cases.values()]) for region, of_cases in found[name].items()} for name in names}
-    means = [value for row in table.values() for value in row.values() if value is not None]
+    counting = averaged(regions)
+    means = [row[region] for row in table.values() for region in counting if row[region] is not None]
     return {"mean": _mean(means), "combinations": table, "pairs": paired(found, what.store.modalities)}
 
 

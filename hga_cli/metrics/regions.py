@@ -1,5 +1,6 @@
 """Regions: the unions of classes that are scored, such as whole tumour, tumour core and enhancing tumour."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,3 +43,13 @@ class Region:
         """Like `mask`, but empty when there are fewer than `minimum_voxels` voxels."""
         mask = self.mask(label_map)
         return mask if np.count_nonzero(mask) >= self.minimum_voxels else np.zeros_like(mask)
+
+
+def averaged(regions: Sequence[Region]) -> list[str]:
+    """Return the names of the regions that count in a mean over regions.
+
+    One with a minimum of voxels is left out where another region has the same classes and none (ETpp beside ET of
+    BraTS): it is the same structure after post-processing, which would count twice.
+    """
+    plain = {frozenset(region.classes) for region in regions if not region.minimum_voxels}
+    return [region.name for region in regions if not region.minimum_voxels or frozenset(region.classes) not in plain]

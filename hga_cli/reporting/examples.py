@@ -12,7 +12,7 @@ from hga_cli.data.store import Store
 from hga_cli.engine.inference import TrainedModel
 from hga_cli.engine.scoring import predict_stored
 from hga_cli.metrics.overlap import dice
-from hga_cli.reporting.facts import Document
+from hga_cli.reporting.facts import Document, averaged_regions
 from hga_cli.reporting.heat_map import is_known
 from hga_cli.reporting.scene import Scene
 
@@ -99,17 +99,17 @@ def _judged(metrics: Document, wanted: Combination | None) -> list[Choice]:
     rows: dict[str, dict[str, list[Document]]] = defaultdict(lambda: defaultdict(list))
     for row in metrics["cases"]:
         rows[row["case"]][row["combination"]].append(row)
-    name = combination_name(wanted) if wanted else None
+    name, averaged = combination_name(wanted) if wanted else None, averaged_regions(metrics)
     judged = []
     for case, scored in rows.items():
         chosen = name or max(scored, key=lambda one: one.count("+"))
         if chosen in scored:
-            judged.append(_choice(case, chosen, scored[chosen]))
+            judged.append(_choice(case, chosen, scored[chosen], averaged))
     return judged
 
 
-def _choice(case: str, combination: str, rows: Sequence[Document]) -> Choice:
-    dices = [row["dice"] for row in rows if is_known(row["dice"])]
+def _choice(case: str, combination: str, rows: Sequence[Document], averaged: Sequence[str]) -> Choice:
+    dices = [row["dice"] for row in rows if row["region"] in averaged and is_known(row["dice"])]
     return Choice(
         title="",
         case=case,

@@ -80,6 +80,12 @@ class RunFacts:
         return [line for line in self.epochs if line.get("validation")]
 
 
+def averaged_regions(metrics: Document) -> list[str]:
+    """Return the regions of ``metrics.json`` that count in means over regions: all, where it has no rule for that."""
+    averaged: list[str] = metrics["conventions"].get("averaged", list(metrics["mean"]))
+    return averaged
+
+
 def flat_settings(tree: Document, above: str = "") -> dict[str, Any]:
     """Return dotted key -> value for each setting of a tree of sections."""
     found: dict[str, Any] = {}

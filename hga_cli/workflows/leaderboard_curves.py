@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Any
 
+from hga_cli.reporting.facts import averaged_regions
 from hga_cli.workflows.leaderboard_entry import Entry, mean
 
 Table = Mapping[str, Mapping[str, float | None]]
@@ -25,18 +26,18 @@ def curve_of(entry: Entry) -> dict[str, Any] | None:
     if not steps:
         return None
     names = list(seeds[0][steps[0]])
-    with_rarest = entry.with_rarest(names)
+    with_rarest, regions = entry.with_rarest(names), averaged_regions(entry.runs[0].metrics)
     return {
         "steps": steps,
         "combinations": names,
         "with_rarest": with_rarest,
-        "dice": [fmean(_dice(tables[step], names) for tables in seeds) for step in steps],
-        "rarest": [fmean(_dice(tables[step], with_rarest) for tables in seeds) for step in steps],
+        "dice": [fmean(_dice(tables[step], names, regions) for tables in seeds) for step in steps],
+        "rarest": [fmean(_dice(tables[step], with_rarest, regions) for tables in seeds) for step in steps],
         "rules": {key: entry.settings.get(f"validation.{key}") for key in RULES},
     }
 
 
-def _dice(table: Table, combinations: Iterable[str]) -> float:
+def _dice(table: Table, combinations: Iterable[str], regions: Iterable[str]) -> float:
     """Return the mean over regions of the means over combinations, of what is known."""
     chosen = [table[name] for name in combinations]
-    return mean(mean(row[region] for row in chosen) for region in next(iter(table.values())))
+    return mean(mean(row[region] for row in chosen) for region in regions)

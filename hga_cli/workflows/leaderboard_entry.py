@@ -10,7 +10,7 @@ from typing import Any
 
 from hga_cli.core.combinations import Combination
 from hga_cli.core.digest import digest
-from hga_cli.reporting.facts import Document, flat_settings
+from hga_cli.reporting.facts import Document, averaged_regions, flat_settings
 from hga_cli.reporting.heat_map import is_known
 from hga_cli.workflows.compare import SCORES, compare
 from hga_cli.workflows.resume import FREE_ON_RESUME, SECTIONS_OF_TRAINING
@@ -18,7 +18,7 @@ from hga_cli.workflows.resume import FREE_ON_RESUME, SECTIONS_OF_TRAINING
 REFERENCE = ("joint", "equal")
 """Method and balancer of the baseline."""
 ALL_REGIONS = "mean of regions"
-"""Stands for a region where all of them count alike."""
+"""Stands for a region where those that count in means count alike."""
 OF_METHOD = ("method.", "optim.balancer")
 """How settings begin in which a run may differ from its baseline without any doubt about the comparison."""
 
@@ -59,7 +59,7 @@ class Scored:
     def value(self, score: str, combinations: Iterable[str]) -> float:
         """Return the mean over regions of the means over combinations, of what is known."""
         table, chosen = self.metrics["combinations"], list(combinations)
-        return mean(mean(table[name][region][score] for name in chosen) for region in self.metrics["mean"])
+        return mean(mean(table[name][region][score] for name in chosen) for region in averaged_regions(self.metrics))
 
 
 @dataclass(frozen=True)
@@ -126,15 +126,17 @@ class Entry:
         return {score: mean(run.metrics["mean"][region][score] for run in self.runs) for score in SCORES}
 
     def _averaged(self) -> dict[str, Any]:
-        """Return a document of ``metrics.json`` with the means over seeds, and all regions together as one more."""
+        """Return a document of ``metrics.json`` with the means over seeds, and those over regions as one more."""
         values: dict[tuple[str, str, str], dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
         subjects = {}
         for run in self.runs:
+            averaged = averaged_regions(run.metrics)
             for row in run.metrics["cases"]:
                 subjects[row["case"]] = row["subject"]
                 for score in SCORES:
                     values[row["case"], row["combination"], row["region"]][score].append(row[score])
-                    values[row["case"], row["combination"], ALL_REGIONS][score].append(row[score])
+                    if row["region"] in averaged:
+                        values[row["case"], row["combination"], ALL_REGIONS][score].append(row[score])
         rows = [
             {
                 "case": case,

@@ -14,7 +14,7 @@ from hga_cli.engine.scoring import Row
 from hga_cli.metrics.calibration import Reliability
 from hga_cli.metrics.conventions import Convention
 from hga_cli.metrics.interval import DRAWS, LEVEL, SEED, SubjectBootstrap
-from hga_cli.metrics.regions import Region
+from hga_cli.metrics.regions import Region, averaged
 from hga_cli.metrics.score import apply, apply_to_extras
 
 MASKS = "masks"
@@ -94,6 +94,7 @@ def _conventions(what: Examined) -> dict[str, Any]:
         "hd95": f"{what.convention.definition}, mm",
         "grid": "original",
         "regions": {region.name: region.minimum_voxels for region in what.regions},
+        "averaged": averaged(what.regions),
         "surface_dice_tolerance_mm": what.tolerance,
         "interval": {"level": LEVEL, "method": "bootstrap over subjects", "draws": DRAWS, "seed": SEED},
     }

@@ -19,8 +19,6 @@ from pathlib import Path
 import numpy as np
 
 FIGURES = ("all", "rarest", "worst")
-POST_PROCESSED = "pp"
-"""How names of regions end that are another one after post-processing."""
 DRAWS, SEED = 2000, 1037
 
 
@@ -83,7 +81,7 @@ class Scores:
         return found if len(weights) > 1 else {name: float(value[0]) for name, value in found.items()}
 
     def _of_run(self, document):
-        regions = {name for name in document["mean"] if not name.endswith(POST_PROCESSED)}
+        regions = document["conventions"]["averaged"]
         rows = [row for row in document["cases"] if row["region"] in regions]
         cases = {name: place for place, name in enumerate(sorted({row["case"] for row in rows}))}
         sums = np.zeros((len(cases), len(self.combinations)))

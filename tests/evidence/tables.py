@@ -41,7 +41,7 @@ def write_tables(work):
 
 def _summary(plan, of_regime):
     """Return the lines of the table that is read first: ``all / rarest / worst`` of some runs, and what hga gains."""
-    rows = [["regime", *SUMMARY, *(f"hga minus {name}" for name in BASELINES)]]
+    rows = [["regime", *SUMMARY, *(f"hga minus {name}" for name in BASELINES), "s a step, hga / joint"]]
     for regime, scores in of_regime.items():
         cells = [
             " / ".join(f"{value:.1f}" for value in scores[name].figures().values()) if name in scores else ""
@@ -51,7 +51,9 @@ def _summary(plan, of_regime):
             ", ".join(_differences(scores["hga"], scores[name])) if {"hga", name} <= scores.keys() else ""
             for name in BASELINES
         ]
-        rows.append([f"{regime}: {_who(plan['regimes'][regime])}", *cells, *gains])
+        both = {"hga", "joint"} <= scores.keys()
+        cost = f"{scores['hga'].step_seconds() / scores['joint'].step_seconds():.2f}" if both else ""
+        rows.append([f"{regime}: {_who(plan['regimes'][regime])}", *cells, *gains, cost])
     return _lines(rows)
 
 

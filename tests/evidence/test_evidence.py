@@ -30,7 +30,8 @@ def scored(folder, dice):
             row["dice"] = 0.0  # a region after post-processing does not count
     folder.mkdir(parents=True)
     mean = {"WT": {}, "ET": {}, "ETpp": {}}
-    document = {"combinations": {name: {} for name in NAMES}, "mean": mean, "cases": rows}
+    rules = {"averaged": ["WT", "ET"]}
+    document = {"conventions": rules, "combinations": {name: {} for name in NAMES}, "mean": mean, "cases": rows}
     (folder / "metrics.json").write_text(json.dumps(document))
     return folder
 

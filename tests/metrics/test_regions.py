@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hga_cli.metrics.regions import Region
+from hga_cli.metrics.regions import Region, averaged
 
 
 def test_union_of_classes():
@@ -25,6 +25,13 @@ def test_no_threshold_unless_asked_for():
     region = Region(name="ED", classes=(2,))
     assert np.array_equal(region.prediction_mask(labels), region.mask(labels))
     assert not region.prediction_mask(np.zeros_like(labels)).any()
+
+
+def test_a_structure_counts_once_in_a_mean():
+    regions = [Region(name="TC", classes=(1, 3)), Region(name="ET", classes=(3,))]
+    assert averaged([*regions, Region(name="ETpp", classes=(3,), minimum_voxels=500)]) == ["TC", "ET"]
+    only = Region(name="lesion", classes=(4,), minimum_voxels=10)  # the only one of its classes: it counts
+    assert averaged([*regions, only]) == ["TC", "ET", "lesion"]
 
 
 @pytest.mark.parametrize("wrong", [{"classes": ()}, {"classes": (0, 1)}, {"classes": (1,), "minimum_voxels": -1}])
