@@ -75,8 +75,8 @@ def validate(what: Examination, ranks: Ranks, stop: Callable[[], bool]) -> dict[
         for name in names
     }
     table = {name: {region: _mean([*of_cases.values()]) for region, of_cases in found[name].items()} for name in names}
-    counting = averaged(regions)
-    means = [row[region] for row in table.values() for region in counting if row[region] is not None]
+    values = [row[region] for row in table.values() for region in averaged(regions)]
+    means = [value for value in values if value is not None]
     return {"mean": _mean(means), "combinations": table, "pairs": paired(found, what.store.modalities)}
 
 
