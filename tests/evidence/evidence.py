@@ -20,6 +20,7 @@ from pathlib import Path
 import phantoms
 import tomli_w
 from configs import write_configs
+from cost import step_costs
 from tables import folds, write_tables
 
 from hga_cli.core.atomic import write_text
@@ -145,7 +146,7 @@ def main():
         list(pool.map(lambda file: work.hga("sweep", file, "--quiet"), sweeps(work)))
     work.hga("report", "--leaderboard", work.runs, "--quiet")
     write_configs(work)
-    print(write_tables(work))
+    print(write_tables(work, step_costs(work)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ difference is called clear where its interval excludes 0 and it is larger than t
 """
 
 import json
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -68,11 +67,6 @@ class Scores:
         ends = {name: np.quantile(drawn[name] - against[name], [0.025, 0.975]) for name in FIGURES}
         return {name: (mine[name] - theirs[name], *map(float, ends[name])) for name in FIGURES}
 
-    def step_seconds(self):
-        """Return the time of a training step, beside other processes: the median over epochs of their mean."""
-        times = [seconds for of_seed in self.folders for folder in of_seed for seconds in _step_seconds(folder)]
-        return float(np.median(times)) if times else np.nan
-
     def _figures(self, scores, weights):
         weights = np.full((1, len(scores)), 1 / len(scores)) if weights is None else weights
         means = weights @ scores
@@ -94,9 +88,3 @@ def is_clear(difference, *spreads):
     """Tell whether a difference is more than chance of cases and of seeds."""
     value, low, high = difference
     return low * high > 0 and all(abs(value) > spread for spread in spreads)
-
-
-def _step_seconds(folder):
-    """Return the mean time of a step in each epoch, as the log tells it."""
-    log = (folder / "log.txt").read_text(encoding="utf-8")
-    return [float(seconds) for seconds in re.findall(r"([\d.]+) s a step$", log, flags=re.MULTILINE)]

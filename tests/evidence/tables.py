@@ -10,38 +10,43 @@ HEAD = [
     "run",
     *FIGURES,
     *(f"{figure} minus {name}" for name in BASELINES for figure in FIGURES[:2]),
-    "s a step",
+    "step / joint",
     "seeds",
 ]
 FOOT = (
     "Dice in %, mean over regions. all: mean over all combinations; rarest: over those with the modality that most "
     "training cases lack; worst: of the worst combination; +-: standard deviation over seeds. Differences: mean over "
     "the test cases, paired, with the 95 % interval of a bootstrap over cases; bold: the interval excludes 0 and the "
-    "difference is larger than the spread over seeds of both. s a step: one thread, two runs at a time."
+    "difference is larger than the spread over seeds of both. step / joint: time of a step over that of joint, in turn."
 )
 
 
-def write_tables(work):
-    """Write ``tables.md`` and return its text; runs that are not scored yet are left out."""
+def write_tables(work, costs):
+    """Write ``tables.md`` and return its text; runs that are not scored yet are left out.
+
+    Args:
+        work: where everything is.
+        costs: regime -> run -> seconds of a step.
+    """
     of_regime = {
         regime: {name: found for name in work.plan["runs"] if (found := scores_of(work, regime, name))}
         for regime in work.plan["regimes"]
     }
-    parts = [*_summary(work.plan, of_regime), ""]
+    parts = [*_summary(work.plan, of_regime, costs), ""]
     for regime, scores in of_regime.items():
         for equal in ("steps", "time"):
             names = [name for name in scores if equal in work.plan["runs"][name].get("equal", ["steps"])]
             if any(_baseline_of(name) for name in names) and len(names) > 1:
                 title = f"### {regime}: {_who(work.plan['regimes'][regime])}, equal {equal}"
-                parts += [title, "", *_lines([HEAD, *(_row(name, names, scores) for name in names)]), ""]
+                parts += [title, "", *_lines([HEAD, *(_row(name, names, scores, costs[regime]) for name in names)]), ""]
     text = "\n".join([*parts, FOOT, ""])
     write_text(work.folder / "tables.md", text)
     return text
 
 
-def _summary(plan, of_regime):
+def _summary(plan, of_regime, costs):
     """Return the lines of the table that is read first: ``all / rarest / worst`` of some runs, and what hga gains."""
-    rows = [["regime", *SUMMARY, *(f"hga minus {name}" for name in BASELINES), "s a step, hga / joint"]]
+    rows = [["regime", *SUMMARY, *(f"hga minus {name}" for name in BASELINES), "step, hga / joint"]]
     for regime, scores in of_regime.items():
         cells = [
             " / ".join(f"{value:.1f}" for value in scores[name].figures().values()) if name in scores else ""
@@ -51,10 +56,12 @@ def _summary(plan, of_regime):
             ", ".join(_differences(scores["hga"], scores[name])) if {"hga", name} <= scores.keys() else ""
             for name in BASELINES
         ]
-        both = {"hga", "joint"} <= scores.keys()
-        cost = f"{scores['hga'].step_seconds() / scores['joint'].step_seconds():.2f}" if both else ""
-        rows.append([f"{regime}: {_who(plan['regimes'][regime])}", *cells, *gains, cost])
+        rows.append([f"{regime}: {_who(plan['regimes'][regime])}", *cells, *gains, _cost(costs[regime], "hga")])
     return _lines(rows)
+
+
+def _cost(costs, name):
+    return f"{costs[name] / costs['joint']:.2f}" if {name, "joint"} <= costs.keys() else ""
 
 
 def scores_of(work, regime, name):
@@ -105,14 +112,14 @@ def _lines(rows):
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body)]
 
 
-def _row(name, names, scores):
+def _row(name, names, scores, costs):
     one = scores[name]
     spread = one.spread()
     cells = [f"{value:.1f} +- {spread[figure]:.1f}" for figure, value in one.figures().items()]
     for baseline in BASELINES:
         against = next((other for other in names if _baseline_of(other) == baseline), None)
         cells += _differences(one, scores[against]) if against and against != name else ["", ""]
-    return [name, *cells, f"{one.step_seconds():.3f}", str(len(one.folders))]
+    return [name, *cells, _cost(costs, name), str(len(one.folders))]
 
 
 def _baseline_of(name):

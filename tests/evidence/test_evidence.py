@@ -3,7 +3,9 @@
 import json
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
+import cost
 import numpy as np
 import pytest
 from evidence import Work, stretched, sweeps
@@ -79,15 +81,17 @@ def test_a_difference_that_hangs_on_few_cases_is_not_clear(scores):
     assert not is_clear(difference, 0.0)
 
 
-def test_the_time_of_a_step_is_that_of_the_usual_epoch(scores):
-    one = scores("timed", np.full((2, 3), 0.5))
-    ((folder,),) = one.folders
-    lines = (
-        f"2026-11-29 12:00:00 epoch {epoch}: loss 0.5, {seconds} s a step"
-        for epoch, seconds in enumerate((3, 0.1, 0.2))
-    )
-    (folder / "log.txt").write_text("\n".join([*lines, "2026-11-29 12:00:09 validation: 0.5"]))
-    assert one.step_seconds() == pytest.approx(0.2)
+def test_a_step_costs_its_mean_and_warm_up_does_not_count(monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+
+    def training(*seconds):
+        def learn(batch):
+            clock.now += seconds[batch % len(seconds)] if batch else 100.0
+
+        return SimpleNamespace(learn=learn), range(cost.STEPS + 1)
+
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: clock.now)
+    assert cost.in_turn({"a": training(1.0), "b": training(2.0, 4.0)}) == pytest.approx({"a": 1, "b": 3})
 
 
 @pytest.mark.parametrize("name", PLANS)
