@@ -20,8 +20,8 @@ from hga_cli.core.settings import Term as TermSettings
 from hga_cli.networks.backbone import Backbone
 
 WARM_UP_TERM = "separate"
-PART_STREAM = 4
-"""Keeps which part of a combination is drawn apart from other random numbers (0 to 3)."""
+PART_STREAM = 5
+"""Keeps which part of a combination is drawn apart from other random numbers (0 to 4)."""
 FOLLOWS_PREFERENCE = frozenset({"beta", "rho"})
 SAMPLERS_OF = {"interpolation": ("cycle",), "meta": ("meta", "meta_drop")}
 """Outer updates that need the cycles of certain samplers."""
@@ -46,14 +46,18 @@ class Objective:
         settings: of the method; of the terms of weight 0 only one is kept, whose preference others follow.
         modalities: the order of the data set.
         omega: modality -> frequency weight; needed where the scale of a term names it.
+        seed: of the run, for the parts of combinations.
 
     Raises:
         ConfigError: an unknown term or option, no term at all or none for a modality alone, weights that follow a
             preference nobody makes, a warm-up of nothing, or an outer update without its sampler.
     """
 
-    def __init__(self, settings: Method, modalities: Combination, omega: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, settings: Method, modalities: Combination, omega: Mapping[str, float] | None = None, *, seed: int = 0
+    ) -> None:
         _require_cycles(settings)
+        self._seed = seed
         self._settings = _computed(settings.terms)
         if not any(term.weight > 0 for term in self._settings.values()):
             message = f"method '{settings.name}' has no term with a weight above 0"
@@ -97,12 +101,13 @@ class Objective:
             label: (B, *space) class indices, int64.
             epoch: 0, 1, ...; the first ``warm_up`` epochs train the term ``separate`` alone, without rho (PASSION; the
                 published HGA multiplies everything by zero there).
-            step: of the whole training; which part of the combination is seen besides follows from it alone.
+            step: of the whole training; which part of the combination is seen besides follows from it and the seed.
             apart: run each modality in a pass of its own, so that the gradient of its loss runs through nothing else.
         """
         terms = {WARM_UP_TERM: self._terms[WARM_UP_TERM]} if epoch < self._warm_up else self._terms
         needs = frozenset[Need]().union(*(term.needs for term in terms.values()))
-        outputs = _outputs(model, images, label, needs, step=step, apart=apart)
+        part = part_of(tuple(images), step, self._seed) if "part" in needs and model.has_separate_decoder else ()
+        outputs = _outputs(model, images, label, needs, part=part, apart=apart)
         results = {name: term(outputs) for name, term in terms.items()}
         factors: dict[str, Mapping[str, Any]] = {"beta": self.preference.beta, "omega": self.omega}
         for result in results.values():
@@ -167,7 +172,7 @@ def _computed(terms: Mapping[str, TermSettings]) -> dict[str, TermSettings]:
 
 
 def _outputs(
-    model: Backbone, images: dict[str, Tensor], label: Tensor, needs: frozenset[Need], *, step: int, apart: bool
+    model: Backbone, images: dict[str, Tensor], label: Tensor, needs: frozenset[Need], *, part: Combination, apart: bool
 ) -> Outputs:
     combination = tuple(images)
     groups = [{name: image} for name, image in images.items()] if apart else [images]
@@ -177,7 +182,6 @@ def _outputs(
     if "separate" in needs:
         decoded = {modality: model.decode_alone(features, modality) for modality in combination}
         separate = {modality: logits for modality, logits in decoded.items() if logits is not None}
-    part = part_of(combination, step) if "part" in needs and model.has_separate_decoder else ()
     alone = {}
     if "alone" in needs or ("separate" in needs and not separate):
         fuse_alone = partial(Backbone.fuse_alone, model) if apart else model.fuse_alone
@@ -194,13 +198,13 @@ def _outputs(
     )
 
 
-def part_of(combination: Combination, step: int) -> Combination:
+def part_of(combination: Combination, step: int, seed: int) -> Combination:
     """Return some modalities of a combination, not all; nothing of a single one.
 
     Every proper part is drawn equally often; processes that share a batch, and parts of one, draw the same.
     """
     parts = all_combinations(combination)[:-1]
-    return parts[int(np.random.default_rng([PART_STREAM, step]).integers(len(parts)))] if parts else ()
+    return parts[int(np.random.default_rng([seed, PART_STREAM, step]).integers(len(parts)))] if parts else ()
 
 
 def _weighted(loss: Tensor, settings: TermSettings, task: str, factors: Mapping[str, Mapping[str, Any]]) -> Tensor:

@@ -83,7 +83,7 @@ class Training:
             recompute(self.model, config.network.backbone)
         if config.optim.compile:
             compile_passes(self.model)
-        self.objective = Objective(config.method, scheme.modalities, scheme.omega)
+        self.objective = Objective(config.method, scheme.modalities, scheme.omega, seed=config.seed)
         tasks, objective = (FUSED, *scheme.modalities), self.objective
         self.balancer = build_balancer(
             config,
