@@ -24,7 +24,9 @@ def run(
     leaderboard: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Rank all runs of a folder instead: one page, JSON, CSV and charts (there, or at -o)."
+            metavar="DIR",
+            help="Rank all runs of a folder instead: one page, JSON, CSV and charts (there, or at -o); the only use of "
+            "-c and --set here, for evaluation.latex.",
         ),
     ] = None,
     output: Annotated[

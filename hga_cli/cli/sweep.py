@@ -30,7 +30,7 @@ def run(
         Path | None,
         typer.Option(metavar="FILE", help="Write a Makefile fragment for 'make -j' instead of training."),
     ] = None,
-    gpu: options.Gpu = None,
+    gpu: options.Gpus = None,
     device: options.Device = None,
     config: options.ConfigFile = None,
     assignments: options.Assignments = None,
