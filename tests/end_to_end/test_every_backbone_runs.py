@@ -132,7 +132,7 @@ def trained(prepared, name, runs):
         "network.dims": problem.dims,
         "network.width": network["width"],
         "network.options": network.get("options", {}),
-        "data.patch": [edge] * problem.dims,
+        "data.patch": [2 * edge, edge, edge][: problem.dims],
         "data.batch": 1,
         "data.workers": 0,
         "optim.epochs": 1,
