@@ -1,9 +1,12 @@
 """Angles between the gradients of tasks, and curves for TensorBoard."""
 
+import json
 import math
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from _training import assert_same_tensors, journal, make_store, one_thread, planned, run_folder, settings
@@ -14,6 +17,8 @@ from hga_cli.engine.checkpoint import load_checkpoint
 from hga_cli.engine.cosines import task_cosines
 from hga_cli.engine.events import Events, numbers
 from hga_cli.workflows.train import train
+
+ANGLES = json.loads((Path(__file__).parent / "golden_grad_angle.json").read_text())
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +44,23 @@ def test_cosines_of_gradients_that_are_known():
     assert len(found) == 10
     sum(losses.values()).backward()
     assert weights.grad is not None
+
+
+def test_angles_as_published():
+    """Of each task to the main one, whose gradient is near the mean; only the first tensor is shared by all."""
+    generator = np.random.default_rng(ANGLES["seed"])
+    gradients = generator.standard_normal(ANGLES["shape"])
+    main = gradients.mean(0) + ANGLES["noise"] * generator.standard_normal(ANGLES["shape"][1])
+    assert {"g": gradients.sum(), "main": main.sum()} == pytest.approx(ANGLES["sums"])  # numpy draws the same
+    tensors = [nn.Parameter(torch.zeros(size)) for size in ANGLES["sizes"]]
+    used = {"main": range(len(tensors)), **dict(enumerate(ANGLES["tensors"]))}
+    losses = {}
+    for task, gradient in {"main": main, **dict(enumerate(gradients))}.items():
+        parts = torch.from_numpy(gradient).float().split(ANGLES["sizes"])
+        losses[task] = sum(tensors[index] @ parts[index] for index in used[task])
+    cosines = task_cosines(losses, tensors[:1])
+    degrees = [math.degrees(math.acos(cosines[f"main~{task}"])) for task in range(len(gradients))]
+    assert degrees == pytest.approx(ANGLES["degrees"], rel=0, abs=ANGLES["tolerance"])
 
 
 def test_cosines_are_in_the_journal_and_change_nothing(store, tmp_path):
