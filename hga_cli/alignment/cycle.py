@@ -5,12 +5,13 @@ cases that own at least this combination; what they have beyond it is hidden.
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from hga_cli.core.combinations import Combination, all_combinations
 from hga_cli.core.errors import DataError
-from hga_cli.data.sampling import Draw
+from hga_cli.data.sampling import Draw, Kind, kinds_of
 
 
 def pools_of(available: Mapping[str, Combination], modalities: Combination) -> dict[Combination, list[str]]:
@@ -53,6 +54,8 @@ class CycleSampler:
         DataError: there is no case at all.
     """
 
+    has_order: ClassVar[bool] = True
+
     def __init__(
         self, available: Mapping[str, Combination], modalities: Combination, *, batch: int, order: str, seed: int
     ) -> None:
@@ -66,6 +69,11 @@ class CycleSampler:
     def cycle_length(self) -> int:
         """How many combinations somebody owns: the steps of one cycle."""
         return len(self._combinations)
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """What can be drawn: the combinations that somebody owns, evenly."""
+        return kinds_of(self.pools, dict.fromkeys(self.pools, 1), self._batch)
 
     def draw(self, step: int) -> Draw:
         """Return the combination and cases of a step; the last step of a cycle says that it ends."""

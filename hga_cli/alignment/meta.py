@@ -5,6 +5,7 @@ weights from where the trial began: what is learnt from incomplete cases is judg
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from hga_cli.core.combinations import Combination, combination_name
 from hga_cli.core.errors import DataError
 from hga_cli.core.settings import Outer
 from hga_cli.data.dropout import DropoutSampler
-from hga_cli.data.sampling import CaseSampler, Draw, Sampler
+from hga_cli.data.sampling import CaseSampler, Draw, Kind, Sampler
 
 COMPLETE_STREAM = 4
 """Keeps the shuffles of complete cases apart from those of all cases (0), dropout (1), patches (2) and steps (3)."""
@@ -37,6 +38,7 @@ class MetaSampler:
         DataError: no case has all modalities.
     """
 
+    has_order: ClassVar[bool] = False
     partial: ClassVar[Callable[..., Sampler]] = CaseSampler
     """Says what even steps see."""
 
@@ -51,6 +53,15 @@ class MetaSampler:
             raise DataError(message, hint="--imbalance another table or none, or --method joint")
         self._modalities, self._seed = modalities, seed
         self.default_iterations = 2 * self._partial.default_iterations
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """What can be drawn: half of the time what even steps see, half of the time one complete case."""
+        complete = Draw(combination=self._modalities, cases=(self._complete[0],), ends_cycle=True)
+        return [
+            *(replace(kind, share=kind.share / 2) for kind in self._partial.kinds),
+            Kind(largest=complete, share=1 / 2),
+        ]
 
     def draw(self, step: int) -> Draw:
         """Return the batch of a step."""

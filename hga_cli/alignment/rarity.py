@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from hga_cli.alignment.cycle import pools_of
 from hga_cli.alignment.frequency import frequency_weights
 from hga_cli.core.combinations import Combination
-from hga_cli.data.sampling import Draw
+from hga_cli.data.sampling import Draw, Kind, kinds_of
 
 
 class RaritySampler:
@@ -33,6 +34,8 @@ class RaritySampler:
         DataError: there is no case at all.
     """
 
+    has_order: ClassVar[bool] = False
+
     def __init__(
         self, available: Mapping[str, Combination], modalities: Combination, *, batch: int, order: str, seed: int
     ) -> None:
@@ -43,6 +46,12 @@ class RaritySampler:
         self._combinations, self._chances = list(self._pools), np.array(weights) / sum(weights)
         self._batch, self._seed = batch, seed
         self.default_iterations = -(-len(available) // batch)
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """What can be drawn: the combinations that cases have, by their chances."""
+        chances = dict(zip(self._combinations, self._chances.tolist(), strict=True))
+        return kinds_of(self._pools, chances, self._batch)
 
     def draw(self, step: int) -> Draw:
         """Return the combination and cases of a step."""

@@ -1,11 +1,13 @@
 """Modality dropout: which part of what a case has is seen in which step."""
 
+from collections import defaultdict
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from hga_cli.core.combinations import Combination, all_combinations
-from hga_cli.data.sampling import CaseSampler, Draw
+from hga_cli.data.sampling import CaseSampler, Draw, Kind, kinds_of
 
 DROPOUT_STREAM = 1
 """Keeps the drawn combinations apart from the shuffles of a pass (0)."""
@@ -26,6 +28,8 @@ class DropoutSampler:
         seed: of draws and shuffles.
     """
 
+    has_order: ClassVar[bool] = False
+
     def __init__(
         self, available: Mapping[str, Combination], modalities: Combination, *, batch: int, order: str, seed: int
     ) -> None:
@@ -34,6 +38,24 @@ class DropoutSampler:
         self._starts = [0]
         self._latest: tuple[int, CaseSampler] | None = None
         self.default_iterations = -(-len(available) // batch)
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """What can be drawn: the sub-combinations of what cases have, as often as they are expected to fill a batch."""
+        owners: dict[Combination, list[str]] = defaultdict(list)
+        for case, subsets in self._subsets.items():
+            for combination in subsets:
+                owners[combination].append(case)
+        batches = {combination: self._batches_of(cases) for combination, cases in owners.items()}
+        return kinds_of(owners, batches, self._batch)
+
+    def _batches_of(self, owners: list[str]) -> float:
+        """Return how many batches of one sub-combination a pass is expected to have, from who may draw it."""
+        chances = np.ones(1)
+        for case in owners:
+            one = 1 / len(self._subsets[case])
+            chances = np.convolve(chances, [1 - one, one])
+        return float(chances @ -(-np.arange(len(chances)) // self._batch))
 
     def draw(self, step: int) -> Draw:
         """Return the batch of a step; no step ends a cycle."""

@@ -7,7 +7,7 @@ workers can read ahead in any order. A batch has one combination.
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -23,14 +23,50 @@ class Draw:
     ends_cycle: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """Steps of one combination."""
+
+    largest: Draw
+    """With as many cases as there can be; which ones is no matter."""
+    share: float
+    """Of all steps, in the long run."""
+
+
 class Sampler(Protocol):
     """Says what each step sees."""
 
-    default_iterations: int
-    """Steps of an epoch where the settings do not say."""
+    has_order: ClassVar[bool]
+    """Whether ``method.sampler.order`` says something to it."""
+
+    @property
+    def default_iterations(self) -> int:
+        """Steps of an epoch where the settings do not say."""
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """What can be drawn, and how often."""
 
     def draw(self, step: int) -> Draw:
         """Return what step ``step`` (0, 1, ... over the whole training) sees."""
+
+
+def kinds_of(pools: Mapping[Combination, list[str]], often: Mapping[Combination, float], batch: int) -> list[Kind]:
+    """Return one kind of step for each combination that is drawn.
+
+    Args:
+        pools: combination -> who may be in a batch of it.
+        often: combination -> how often it is drawn, in any unit.
+        batch: cases in a step, or fewer.
+    """
+    return [
+        Kind(
+            largest=Draw(combination=combination, cases=tuple(cases[:batch]), ends_cycle=False),
+            share=often[combination] / sum(often.values()),
+        )
+        for combination, cases in pools.items()
+        if often[combination]
+    ]
 
 
 class CaseSampler:
@@ -44,6 +80,8 @@ class CaseSampler:
         seed: of the shuffles.
     """
 
+    has_order: ClassVar[bool] = False
+
     def __init__(
         self, available: Mapping[str, Combination], modalities: Combination, *, batch: int, order: str, seed: int
     ) -> None:
@@ -54,6 +92,12 @@ class CaseSampler:
         self._batch = batch
         self._seed = seed
         self.default_iterations = sum(-(-len(cases) // batch) for cases in self._groups.values())
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """What can be drawn: the combinations that cases have, as often as they fill a batch."""
+        batches = {combination: -(-len(cases) // self._batch) for combination, cases in self._groups.items()}
+        return kinds_of(self._groups, batches, self._batch)
 
     def draw(self, step: int) -> Draw:
         """Return the batch of a step; no step ends a cycle."""

@@ -3,22 +3,41 @@
 import resource
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 
 from hga_cli.core.combinations import combination_name
 from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.data.loading import Batch, Patches
-from hga_cli.engine.training import Training
+from hga_cli.data.sampling import Draw, Kind, Sampler
+from hga_cli.engine.training import Scheme, Training
 from hga_cli.workflows.plan import Plan, scheme_of
 
 REPEATS = 2
 """Steps of each kind; the fastest counts, because the first one also prepares things."""
-CYCLES = 4
-"""Cycles of all combinations that are searched for one of each size."""
+STATUS = Path("/proc/self/status")
+"""What Linux tells of this process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chosen:
+    """Draws that were chosen, one of each kind."""
+
+    kinds: list[Kind]
+    has_order: ClassVar[bool] = False
+
+    @property
+    def default_iterations(self) -> int:
+        """As many as there are."""
+        return len(self.kinds)
+
+    def draw(self, step: int) -> Draw:
+        """Return the chosen draw of a kind."""
+        return self.kinds[step].largest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +53,8 @@ class Trial:
     """Seconds to read and augment the batch, in this process."""
     step_s: float
     """Seconds of the step."""
+    share: float
+    """Of the steps of the training: those with as many modalities."""
     peak_gib: float
     """Most memory so far, of the process or of the GPU."""
 
@@ -41,11 +62,13 @@ class Trial:
 def dry_run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
     """Build everything and do steps with the fewest to the most modalities that occur. Nothing is written.
 
-    Several ranks do them together, each with its part of the batch, and each measures itself.
+    The steps are as those after the warm-up that measure no cosines, each with as many cases as there can be. Several
+    ranks do them together, each with its part of the batch, and each measures itself.
 
     Returns:
-        ``parameters``, ``steps`` of the whole training, ``hours`` they would take as a mean over the sizes, and
-        ``trials`` (one for each number of modalities).
+        ``parameters``, ``steps`` of the whole training, ``hours`` they would take, each number of modalities as often
+        as it is drawn, and ``trials`` (one for each number of modalities; two where only some of its steps end a
+        cycle).
 
     Raises:
         ConfigError: a step fails or the memory of the GPU does not suffice.
@@ -53,22 +76,22 @@ def dry_run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
     progress = progress or Silent()
     training = Training(scheme_of(plan))
     config = plan.config
+    chosen = _Chosen(kinds=_one_of_each_size(plan.sampler) if config.optim.epochs else [])
     patches = Patches(
         plan.store,
-        plan.sampler,
+        chosen,
         config.data,
         config.augmentation,
         seed=config.seed,
         part=(plan.ranks.rank, plan.ranks.count),
         by_slice=plan.by_slice,
     )
-    steps = list(_steps(plan)) if config.optim.epochs else []
     trials = []
-    with stage(progress, "trial", len(steps)):
-        for step in steps:
-            trials.append(_try(training, patches, step))
+    with stage(progress, "trial", len(chosen.kinds)):
+        for place, kind in enumerate(chosen.kinds):
+            trials.append(_try(training, patches, place, kind.share))
             progress.advance(trials[-1].combination)
-    mean = sum(max(one.step_s, one.reading_s / max(1, config.data.workers)) for one in trials) / max(1, len(trials))
+    mean = sum(one.share * max(one.step_s, one.reading_s / max(1, config.data.workers)) for one in trials)
     return {
         "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
         "steps": training.scheme.steps,
@@ -76,29 +99,42 @@ def dry_run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
         "trials": [
             {
                 name: getattr(one, name)
-                for name in ("combination", "cases", "shape", "loss", "reading_s", "step_s", "peak_gib")
+                for name in ("combination", "cases", "shape", "loss", "reading_s", "step_s", "share", "peak_gib")
             }
             for one in trials
         ],
     }
 
 
-def _steps(plan: Plan) -> Iterator[int]:
-    """Yield the first step with each number of modalities, from few to many."""
-    first: dict[int, int] = {}
-    for step in range(max(CYCLES * 2 ** len(plan.store.modalities), plan.sampler.default_iterations)):
-        first.setdefault(len(plan.sampler.draw(step).combination), step)
-    yield from (first[size] for size in sorted(first))
+def _one_of_each_size(sampler: Sampler) -> list[Kind]:
+    """Return the kind with most cases of each number of modalities, for all of that number, from few to many.
+
+    Those that end a cycle come first: from then on the memory holds the moments of the optimiser that moves there.
+    """
+    alike: dict[tuple[int, bool], list[Kind]] = defaultdict(list)
+    for kind in sampler.kinds:
+        alike[len(kind.largest.combination), not kind.largest.ends_cycle].append(kind)
+    return [
+        replace(max(kinds, key=lambda kind: len(kind.largest.cases)), share=sum(kind.share for kind in kinds))
+        for _, kinds in sorted(alike.items())
+    ]
 
 
-def _try(training: Training, patches: Patches, step: int) -> Trial:
+def _usual_step(scheme: Scheme) -> int:
+    """Return the first step after the warm-up, or the next one if that measures cosines; a step of the training."""
+    start = min(scheme.config.method.warm_up, scheme.config.optim.epochs - 1) * scheme.iterations
+    every = scheme.config.log.cosine_every
+    return min(start + (every > 1 and start % every == 0), scheme.steps - 1)
+
+
+def _try(training: Training, patches: Patches, place: int, share: float) -> Trial:
     started = time.perf_counter()
-    batch = patches[step]
+    batch = patches[place]
     reading_s = time.perf_counter() - started
     times, loss = [], 0.0
     for _ in range(REPEATS):
         started = time.perf_counter()
-        training.step = 0
+        training.step = _usual_step(training.scheme)
         loss = _learn(training, batch)
         times.append(time.perf_counter() - started)
     return Trial(
@@ -108,6 +144,7 @@ def _try(training: Training, patches: Patches, step: int) -> Trial:
         loss=loss,
         reading_s=reading_s,
         step_s=min(times),
+        share=share,
         peak_gib=_peak_gib(training.scheme.device),
     )
 
@@ -122,5 +159,16 @@ def _learn(training: Training, batch: Batch) -> float:
 def _peak_gib(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
+    return _peak_of_process() / 2**30
+
+
+def _peak_of_process() -> int:
+    """Return the most memory (bytes) that this process ever had.
+
+    Linux tells it as VmHWM; ``ru_maxrss`` begins there with that of the process that started this one.
+    """
+    for line in STATUS.read_text(encoding="utf-8", errors="replace").splitlines() if STATUS.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
