@@ -31,6 +31,7 @@ test: check  ## set up, check and run all tests
 
 bench: setup  ## measure speed, size and memory against the usual way (by hand, on a quiet machine)
 	$(BIN)/python tests/bench/bench_data.py
+	$(BIN)/python tests/bench/bench_loading.py
 	$(BIN)/python tests/bench/bench_metrics.py
 	$(BIN)/python tests/bench/bench_training.py
 	$(BIN)/python tests/bench/bench_inference.py

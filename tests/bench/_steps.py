@@ -1,10 +1,13 @@
 """Steps and windows of a backbone for the benchmarks, and the machine's own speed."""
 
+from dataclasses import replace
+
 import torch
 from torch.nn import functional
 
 from hga_cli.core.config import resolve
 from hga_cli.data.loading import Batch
+from hga_cli.engine.precision import autocast
 from hga_cli.engine.training import Scheme, Training
 
 BRATS = ("flair", "t1ce", "t1", "t2")
@@ -63,6 +66,49 @@ def one_by_one(model):
     model.encode = encode_each
     model.fuse_alone = lambda features, names: {name: fuse(features, (name,)) for name in names}
     return model
+
+
+class Replay:
+    """A network that repeats what that of a training said of a batch: a step with it is the losses and nothing else."""
+
+    def __init__(self, training, batch):
+        model, names, layout = training.model, batch.combination, training.scheme.memory_format
+        images = {name: image.contiguous(memory_format=layout) for name, image in batch.images.items()}
+        self.has_separate_decoder = model.has_separate_decoder
+        self.leaves = []
+        with torch.no_grad(), autocast(training.scheme.device, training.scheme.config.optim.precision):
+            features = model.encode(images)
+            self._fused = self._kept(model.fuse(features, names))
+            self._alone = {name: self._kept(one) for name, one in model.fuse_alone(features, names).items()}
+            decoded = {name: model.decode_alone(features, name) for name in names}
+        self._separate = {name: None if logits is None else self._leaf(logits) for name, logits in decoded.items()}
+
+    def encode(self, images):
+        return dict.fromkeys(images)
+
+    def fuse(self, features, combination):
+        return self._fused
+
+    def fuse_alone(self, features, combination):
+        return self._alone
+
+    def decode_alone(self, features, modality):
+        return self._separate[modality]
+
+    def _kept(self, said):
+        deep = tuple(self._leaf(logits) for logits in said.deep)
+        return replace(said, logits=self._leaf(said.logits), feature=self._leaf(said.feature), deep=deep)
+
+    def _leaf(self, value):
+        self.leaves.append(value.detach().requires_grad_())
+        return self.leaves[-1]
+
+
+def losses(training, replay, batch):
+    """Compute the losses of a method and their gradient with respect to what the network says."""
+    with autocast(training.scheme.device, training.scheme.config.optim.precision):
+        tasks = training.objective(replay, batch.images, batch.label.long()).tasks
+    torch.autograd.grad(sum(tasks.values()), replay.leaves, allow_unused=True)
 
 
 def convolution(patch=80):

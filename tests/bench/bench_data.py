@@ -17,52 +17,17 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+from _cases import BRATS, REAL, raw_folder, usual_way
 from _timing import Row, in_turns, show
 
 from hga_cli.core.settings import Preprocess
-from hga_cli.data.raw.description import load_description
 from hga_cli.data.raw.discovery import discover
 from hga_cli.data.store import Box, Store
 from hga_cli.workflows.preprocess import preprocess
 
-BRATS = load_description("brats")
-REAL = Path(os.environ.get("HGA_REAL_DATA", Path(__file__).parents[2].parent / "shared" / "data")) / "brats21"
 PATCH = (80, 80, 80)
 ROUNDS, READS = 3, 100
 MEBIBYTE = 1 << 20
-
-
-def write_phantoms(folder, count=4, shape=(240, 240, 155)):
-    """Write cases of the size of BraTS: an ellipsoid of noisy tissue with a tumour of three shells."""
-    axes = np.meshgrid(*[np.linspace(-1, 1, size) for size in shape], indexing="ij", sparse=True)
-    radius = sum((axis / size) ** 2 for axis, size in zip(axes, (0.58, 0.72, 0.9), strict=True))
-    label = np.select([radius < 0.01, radius < 0.03, radius < 0.08], [1, 4, 2]).astype(np.uint8)
-    for number in range(count):
-        generator = np.random.default_rng(number)
-        case = folder / f"Phantom-{number:05}"
-        case.mkdir(parents=True)
-        for role in BRATS.modalities:
-            tissue = 600 + 200 * generator.normal(size=shape) + 300.0 * label
-            image = np.where(radius < 1, tissue.clip(1), 0).astype(np.int16)
-            nibabel.save(nibabel.Nifti1Image(image, np.diag([-1, -1, 1, 1])), case / f"{case.name}_{role}.nii.gz")
-        nibabel.save(nibabel.Nifti1Image(label, np.diag([-1, -1, 1, 1])), case / f"{case.name}_seg.nii.gz")
-
-
-def usual_way(cases, folder):
-    """Load, stack, crop to the joint box, z-score where any modality is positive, save (H, W, D, M) and the label."""
-    folder.mkdir(exist_ok=True)
-    for case in cases:
-        images = np.stack([np.asarray(nibabel.load(path).dataobj, np.float32) for path in case.images.values()])
-        label = np.asarray(nibabel.load(case.label).dataobj, np.uint8)
-        inside = images.sum(0) > 0
-        box = tuple(slice(places.min(), places.max() + 1) for places in np.nonzero(inside))
-        images, label, inside = images[(slice(None), *box)], label[box], inside[box]
-        for image in images:
-            values = image[inside]
-            image -= values.mean()
-            image /= values.std()
-        np.save(folder / f"{case.case}_vol.npy", np.ascontiguousarray(images.transpose(1, 2, 3, 0)))
-        np.save(folder / f"{case.case}_seg.npy", label)
 
 
 def read_arrays(folder, case, start, *, mmap_mode):
@@ -147,10 +112,8 @@ def main():
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     as_json = parser.parse_args().json
     with tempfile.TemporaryDirectory() as folder:
-        top, raw = Path(folder), REAL
-        if not raw.is_dir():
-            raw = top / "raw"
-            write_phantoms(raw)
+        top = Path(folder)
+        raw = raw_folder(top)
         source = "real patients" if raw == REAL else "phantoms"
         title = f"Cases of {source}, patches of {PATCH}; medians, {os.cpu_count()} cores"
         show(title, measure(raw, top), as_json=as_json)
