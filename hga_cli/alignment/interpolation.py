@@ -1,6 +1,7 @@
 """The outer interpolation of HGA: what happens to the weights when a cycle over the combinations ends."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,8 @@ class Interpolation(OuterUpdate):
         model: its weights now are the first slow weights.
         settings: ``epsilon`` of the first epoch.
     """
+
+    samplers: ClassVar[tuple[str, ...]] = ("cycle",)
 
     def __init__(self, model: nn.Module, settings: Outer) -> None:
         self._start = settings.epsilon

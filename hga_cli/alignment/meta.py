@@ -91,6 +91,9 @@ class MetaUpdate(OuterUpdate):
         settings: ``inner_rate`` of the trial.
     """
 
+    samplers: ClassVar[tuple[str, ...]] = ("meta", "meta_drop")
+    steps: ClassVar[int] = 2
+
     def __init__(self, model: nn.Module, settings: Outer) -> None:
         self._names = {parameter: name for name, parameter in model.named_parameters()}
         self._trial = {name: torch.zeros_like(parameter) for parameter, name in self._names.items()}

@@ -1,6 +1,7 @@
 """What happens to the weights besides the steps of the optimiser."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,6 +16,11 @@ class OuterUpdate:
         model: what is trained.
         settings: of the method.
     """
+
+    samplers: ClassVar[tuple[str, ...]] = ()
+    """Those whose cycles it needs; none: any sampler will do."""
+    steps: ClassVar[int] = 1
+    """Steps between two moments at which the weights are those proper: an epoch must not end elsewhere."""
 
     def __init__(self, model: nn.Module, settings: Outer) -> None:
         del model, settings

@@ -1,7 +1,8 @@
 """The tables of what can be chosen by name. Single source of truth for help, listings and checks.
 
 A table imports nothing until an entry is loaded, so the command line can list and check names without torch. Adding
-a term, sampler or balancer means one file and one line here; backbones have theirs in ``core/backbones.py``.
+a term, sampler, outer update or balancer means one file and one line here; backbones have theirs in
+``core/backbones.py``.
 """
 
 from importlib.resources import files

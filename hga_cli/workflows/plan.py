@@ -22,9 +22,6 @@ from hga_cli.engine.ranks import Ranks
 from hga_cli.engine.training import Scheme
 from hga_cli.workflows.split import check_again
 
-STEPS_THAT_BELONG_TOGETHER = {"meta": 2}
-"""Outer update -> steps between two moments at which the weights are those proper: an epoch must not end elsewhere."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -159,7 +156,7 @@ def _refuse_parts_of_batches(config: Config, ranks: Ranks) -> None:
 
 def _require_whole_cycles(config: Config, iterations: int) -> None:
     kind = config.method.outer.kind
-    steps = STEPS_THAT_BELONG_TOGETHER.get(kind, 1)
+    steps = OUTER_UPDATES.load(kind).steps
     if iterations % steps:
         message = f"outer.kind {kind} makes steps by {steps}, and an epoch has {iterations}: its end would be a trial"
-        raise ConfigError(message, hint=f"--set optim.iterations={iterations + 1}")
+        raise ConfigError(message, hint=f"--set optim.iterations={iterations + -iterations % steps}")
