@@ -113,18 +113,25 @@ class Training:
         the published code gives them zeros, on which AdamW goes on drifting.
 
         Raises:
-            ConfigError: the loss or the gradient is not finite; the weights are still those of the step before.
+            ConfigError: the loss or the gradient is not finite; the weights are still those of the step before. Or
+                the memory of the GPU does not suffice: for the passes, or for the moments of the first step.
         """
+        with enough_memory(f"a step with {combination_name(batch.combination)}", LESS_MEMORY):
+            total = self._learn(batch)
+        self.step += 1
+        self._note({"loss": total})
+        return total
+
+    def _learn(self, batch: Batch) -> float:
         optim = self.scheme.config.optim
         ranks, device = self.scheme.ranks, self.scheme.device
         torch.manual_seed(_step_seed(self.scheme.config.seed, self.step, ranks.rank))
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(optim, self.epoch)
         self.optimiser.zero_grad(set_to_none=True)
-        with enough_memory(f"a step with {combination_name(batch.combination)}", LESS_MEMORY):
-            self.balancer.begin(self._balancing_step())
-            loss = sum(self._learn_part(part, share) for part, share in in_parts(batch, optim.accumulate))
-            self.balancer.merge()
+        self.balancer.begin(self._balancing_step())
+        loss = sum(self._learn_part(part, share) for part, share in in_parts(batch, optim.accumulate))
+        self.balancer.merge()
         everyone, movers = ranks.sum(len(batch.cases), self._has_gradients(), device=device)
         mine = len(batch.cases) / everyone
         (total,) = ranks.sum(loss * mine, device=device)
@@ -138,8 +145,6 @@ class Training:
             self._move(optimiser)
         self._teach_balancer(batch, mine)
         self._merge(ends_cycle=batch.ends_cycle, step=self.step)
-        self.step += 1
-        self._note({"loss": total})
         return total
 
     def _learn_part(self, part: Batch, share: float) -> float:

@@ -279,13 +279,16 @@ def test_case_sampling_sees_every_case_once_per_epoch(store):
         assert all(batch.combination == CASES[batch.cases[0]] for batch in epoch)
 
 
-def test_too_little_gpu_memory_is_an_error_with_advice(store, monkeypatch):
+@pytest.mark.parametrize("in_passes", [True, False])
+def test_too_little_gpu_memory_is_an_error_with_advice(store, monkeypatch, in_passes):
+    """In the passes, or in the first step of the optimiser, which makes its moments."""
     training, patches = training_of(planned(store, settings()))
+    place = (training, "objective") if in_passes else (training.optimiser, "step")
 
     def full(*arguments, **options):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB.\nsecond line")
 
-    monkeypatch.setattr(training, "objective", full)
+    monkeypatch.setattr(*place, full)
     with pytest.raises(ConfigError, match=r"does not suffice for a step with .*: CUDA out of memory") as caught:
         training.learn(patches[0])
     assert "optim.accumulate=2" in caught.value.hint
