@@ -1,5 +1,6 @@
 """``hga train``: from a store to a trained model."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,7 @@ from hga_cli.cli.output import Terminal, reporting_errors, table
 from hga_cli.cli.several_gpus import start_one_for_each
 from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.catalog import BALANCERS, shipped
-from hga_cli.core.errors import UsageError
+from hga_cli.core.errors import HgaError, UsageError
 
 METHODS, RECIPES = (", ".join(shipped(f"presets/{folder}")) for folder in ("methods", "recipes"))
 WHICH = (
@@ -57,7 +58,9 @@ def run(
     run_name: Annotated[
         str | None, typer.Option("--run", metavar="NAME", help="Name of the run (default: data set, method, time).")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue --run, or the latest run.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue --run, or the latest run, on its device if none is named.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run of this name.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Do one step for each number of modalities, write nothing.")
@@ -81,7 +84,7 @@ def run(
     from hga_cli.engine.ranks import Ranks, joined_ranks
     from hga_cli.workflows.plan import plan
     from hga_cli.workflows.stores import store_of
-    from hga_cli.workflows.train import train
+    from hga_cli.workflows.train import build_training, train
     from hga_cli.workflows.trial import dry_run as trial
 
     follow_stdin()
@@ -95,7 +98,7 @@ def run(
         "optim.iterations": iterations,
         "seed": seed,
     }
-    chosen = choose_device(device, gpu)
+    chosen = choose_device(device, gpu, before=_device_of(runs_dir, run_name) if resume else None)
     gpus = len(gpu_numbers(gpu)) if gpu else 1
     with joined_ranks(chosen) as ranks:
         _refuse_contradictions(resume=resume, overwrite=overwrite, preset=preset)
@@ -121,6 +124,7 @@ def run(
             if ranks.is_first:
                 terminal.show(document, people=_trial_tables(document))
             return
+        training = None if resume else build_training(planned)
         if old is None and ranks.is_first:
             name = fresh_name(runs_dir, f"{store.path.name}-{settings.method.name}") if run_name is None else run_name
             old = new_run(runs_dir, name, overwrite=overwrite)
@@ -128,9 +132,19 @@ def run(
         if not ranks.is_first:
             folder = WatchedRun(folder.path)
         progress.say(f"run folder {folder.path}")
-        document = train(planned, folder, resume=resume, progress=progress)
+        document = train(planned, folder, resume=resume, training=training, progress=progress)
         if ranks.is_first:
             terminal.show(document, people=[f"trained: {document['checkpoint']}", "next: hga evaluate"])
+
+
+def _device_of(runs_dir: Path, name: str | None) -> str | None:
+    """Return the device of the run that continues, None where there is no such run: that is said later, by one rank."""
+    from hga_cli.core.run_folder import find_run
+
+    try:
+        return find_run(runs_dir, name, finished=False).about().get("device")
+    except HgaError:
+        return None
 
 
 def _refuse_contradictions(*, resume: bool, overwrite: bool, preset: str | None) -> None:

@@ -6,10 +6,10 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -164,7 +164,7 @@ def new_run(runs_dir: Path, name: str, *, overwrite: bool) -> RunFolder:
             )
         run.about()
         run.lock().release()
-        shutil.rmtree(run.path)
+        _remove(run.path)
     run.path.mkdir(parents=True, exist_ok=True)
     return run
 
@@ -194,6 +194,12 @@ def find_run(runs_dir: Path, name: str | None, *, finished: bool) -> RunFolder:
         message = f"no {what} in '{runs_dir}'"
         raise DataError(message, hint="make one with 'hga train', or name its folder with --runs-dir")
     return max(usable, key=lambda run: run.about()["changed"])
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder under another name, so that a kill in between leaves no half of it under its own."""
+    with TemporaryDirectory(prefix=".removed-", dir=folder.parent) as aside:
+        folder.rename(Path(aside) / folder.name)
 
 
 def _has_contents(folder: Path) -> bool:

@@ -19,14 +19,7 @@ class Events:
     """
 
     def __init__(self, folder: Path, epoch: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            message = "the package tensorboard is not installed"
-            raise SetupError(
-                message, hint="pip install 'hga-cli[tensorboard]', or --set log.tensorboard=false"
-            ) from None
-        self._writer: Any = SummaryWriter(str(folder), purge_step=epoch)
+        self._writer: Any = summary_writer()(str(folder), purge_step=epoch)
 
     def write(self, line: dict[str, Any]) -> None:
         """Write every number of a line; names inside names are joined by ``/``."""
@@ -37,6 +30,20 @@ class Events:
     def close(self) -> None:
         """End the file."""
         self._writer.close()
+
+
+def summary_writer() -> Any:
+    """Return the class of TensorBoard that writes event files.
+
+    Raises:
+        SetupError: the package tensorboard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        message = "the package tensorboard is not installed"
+        raise SetupError(message, hint="pip install 'hga-cli[tensorboard]', or --set log.tensorboard=false") from None
+    return SummaryWriter
 
 
 def numbers(tree: dict[str, Any], start: str = "") -> Iterator[tuple[str, float]]:

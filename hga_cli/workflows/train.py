@@ -17,7 +17,7 @@ from hga_cli.core.run_folder import FINISHED, RUNNING, RunFolder
 from hga_cli.data.loading import Patches
 from hga_cli.data.ranges import ranges_of
 from hga_cli.data.raw.description import Description, as_tree
-from hga_cli.engine.events import Events
+from hga_cli.engine.events import Events, summary_writer
 from hga_cli.engine.inference import TrainedModel
 from hga_cli.engine.loop import fit
 from hga_cli.engine.training import Training
@@ -26,22 +26,51 @@ from hga_cli.workflows.plan import Plan, scheme_of
 from hga_cli.workflows.resume import continue_run
 
 
-def train(plan: Plan, run: RunFolder, *, resume: bool = False, progress: Progress | None = None) -> dict[str, Any]:
+def build_training(plan: Plan) -> Training:
+    """Build all that a training has, on all ranks, before a run is touched.
+
+    Raises:
+        ConfigError: network, balancer, method and their options do not fit each other.
+        SetupError: the package tensorboard is asked for and not installed.
+    """
+    training = Training(scheme_of(plan))
+    if _writes_events(plan):
+        summary_writer()
+    plan.ranks.gather(None)
+    return training
+
+
+def train(
+    plan: Plan,
+    run: RunFolder,
+    *,
+    resume: bool = False,
+    training: Training | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Train in a run folder, from the start or from its newest checkpoint.
+
+    Args:
+        plan: what is trained, on what.
+        run: where.
+        resume: whether to continue what the folder has.
+        training: what ``build_training`` made of the plan; it is made here where none is given.
+        progress: is told what happens.
 
     Returns:
         ``run``, ``epochs`` (that were trained), ``best`` (checkpoint, epoch, mean_dice; None where nothing was
         validated) and ``checkpoint``.
 
     Raises:
-        ConfigError: resumed with settings, data or processes that would alter the run, or the loss is not finite.
+        ConfigError: the parts do not fit each other, resumed with settings, data or processes that would alter the
+            run, or the loss is not finite.
         DataError: another process trains in this folder.
         Interrupted: SIGINT or SIGTERM came.
     """
     progress = progress or Silent()
     lock = run.lock()
     try:
-        training = Training(scheme_of(plan))
+        training = training or build_training(plan)
         if resume:
             continue_run(training, plan, run, progress)
         else:

@@ -131,3 +131,38 @@ def test_the_environment_is_checked_too(gpus, monkeypatch):
     monkeypatch.setenv("HGA_DEVICE", "cuda:7")
     with pytest.raises(SetupError, match="'cuda:7' is not there"):
         choose_device(None, None)
+
+
+@pytest.mark.parametrize(
+    ("before", "device", "gpu", "variable", "chosen"),
+    [
+        ("cpu", None, None, "", "cpu"),
+        ("cuda:1", None, None, "", "cuda:1"),
+        (None, None, None, "", "cuda:0"),
+        ("cpu", "cuda:1", None, "", "cuda:1"),
+        ("cpu", "auto", None, "", "cuda:0"),
+        ("cpu", None, "1", "", "cuda:1"),
+        ("cuda:1", None, None, "cpu", "cpu"),
+    ],
+)
+def test_a_run_continues_where_it_was_unless_another_device_is_named(
+    gpus, monkeypatch, before, device, gpu, variable, chosen
+):
+    gpus(2)
+    monkeypatch.setenv("HGA_DEVICE", variable)
+    assert choose_device(device, gpu, before=before) == torch.device(chosen)
+
+
+@pytest.mark.parametrize(("before", "chosen"), [("cuda:0", "cuda:1"), ("cpu", "cpu")])
+def test_ranks_continue_on_the_kind_of_device(gpus, monkeypatch, before, chosen):
+    """The run tells of the first rank only."""
+    gpus(2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert choose_device(None, None, before=before) == torch.device(chosen)
+
+
+def test_the_device_of_a_run_is_not_replaced_either(gpus):
+    gpus(0)
+    with pytest.raises(SetupError, match="'cuda:1', on which the run was trained, is not there") as caught:
+        choose_device(None, None, before="cuda:1")
+    assert "--device cpu" in caught.value.hint
