@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from hga_cli.core.atomic import replacing
-from hga_cli.core.config import build, differences, dump
+from hga_cli.core.config import build, differences, dump, resolve
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.progress import Progress
-from hga_cli.core.run_folder import RunFolder
+from hga_cli.core.run_folder import RUNNING, RunFolder
 from hga_cli.core.settings import Config, Optim
 from hga_cli.data.raw.description import as_tree
 from hga_cli.engine.checkpoint import load_checkpoint
@@ -27,31 +27,58 @@ SHOWN = 5
 
 
 def continue_run(training: Training, plan: Plan, run: RunFolder, progress: Progress) -> None:
-    """Load the newest checkpoint of a run.
+    """Load the newest checkpoint of a run, or leave the training at its start where a kill came before the first one.
+
+    Another device is said, on stderr and in the log.
 
     Raises:
+        DataError: this is no run folder.
         ConfigError: settings, data or the number of processes differ from those of the run, or no checkpoint can be
             read.
     """
-    tensors, about = _newest(run, progress, is_first=plan.ranks.is_first)
+    told = run.about()
+    if has_begun := told["status"] != RUNNING or run.last.exists() or run.previous.exists():
+        tensors, about = _newest(run, progress, is_first=plan.ranks.is_first)
+    else:
+        about = _at_start(told, plan, run)
     _require_as_many(about.get("processes", plan.ranks.count), plan.ranks.count, run)
-    old = build(about["config"])
-    changed = differences(_of_training(old), _of_training(plan.config))
+    _require_same(about, plan, run)
+    if (before := told.get("device")) not in (None, str(plan.device)):
+        text = f"run '{run.name}' was on {before}, continues on {plan.device}: not to the same numbers bit for bit"
+        progress.warn(text)
+        run.log(text)
+    if has_begun:
+        training.load(tensors, about["training"])
+    else:
+        text = f"run '{run.name}' was stopped before its first checkpoint: it begins at step 0"
+        progress.say(text)
+        run.log(text)
+    run.rewind_journal(training.epoch)
+
+
+def _at_start(told: dict[str, Any], plan: Plan, run: RunFolder) -> dict[str, Any]:
+    """Return what the first checkpoint of a run would have said of its settings and data."""
+    return {
+        "config": dump(resolve(file=run.config_file)),
+        "sources": told.get("sources", plan.sources),
+        "description": as_tree(plan.store.description),
+        "training": {"step": 0},
+    }
+
+
+def _require_same(about: dict[str, Any], plan: Plan, run: RunFolder) -> None:
+    """Refuse settings and data that are not those of a checkpoint."""
+    old, new = build(about["config"]), plan.config
+    changed = differences(_of_training(old), _of_training(new))
     changed += differences(
         _of_data(about["sources"], about["description"]), _of_data(plan.sources, as_tree(plan.store.description))
     )
     texts = [f"{key} was {before!r}, is {now!r}" for key, before, now in changed if key not in FREE_ON_RESUME]
     texts += _changed_cases(about.get("fingerprints", plan.fingerprints), plan.fingerprints)
     if texts:
-        text = "; ".join(texts)
-        message = f"run '{run.name}' cannot continue with other settings or data: {text}"
-        if old.optim.epochs != plan.config.optim.epochs:
-            message += (
-                f"; {_jump(old.optim, plan.config.optim, about['training']['step'], plan.config.optim.iterations)}"
-            )
+        texts += _jump(old.optim, new.optim, about["training"]["step"], new.optim.iterations)
+        message = f"run '{run.name}' cannot continue with other settings or data: {'; '.join(texts)}"
         raise ConfigError(message, hint=f"take back the change, or start a new run; settings: {run.config_file}")
-    training.load(tensors, about["training"])
-    run.rewind_journal(training.epoch)
 
 
 def _require_as_many(before: int, now: int, run: RunFolder) -> None:
@@ -93,11 +120,13 @@ def _newest(run: RunFolder, progress: Progress, *, is_first: bool) -> tuple[dict
         return found
 
 
-def _jump(old: Optim, new: Optim, step: int, iterations: int | None) -> str:
-    """Say what another number of epochs would do to the learning rate (case T01)."""
+def _jump(old: Optim, new: Optim, step: int, iterations: int | None) -> list[str]:
+    """Say what another number of epochs would do to the learning rate (case T01); with 0 epochs there is none."""
+    if old.epochs == new.epochs or 0 in (old.epochs, new.epochs):
+        return []
     epoch = step // (iterations or 1)
     last, following = (learning_rate(optim, min(epoch, optim.epochs - 1)) for optim in (old, new))
-    return f"the learning rate would jump from {last:.3g} to {following:.3g}"
+    return [f"the learning rate would jump from {last:.3g} to {following:.3g}"]
 
 
 def _of_training(config: Config) -> dict[str, Any]:

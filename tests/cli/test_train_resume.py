@@ -5,7 +5,8 @@ import shutil
 import signal
 
 import pytest
-from _training_runs import journal, on_run, weights
+import torch
+from _training_runs import files, journal, on_run, weights
 
 from hga_cli.core.run_folder import find_run
 from hga_cli.engine.training import Training
@@ -26,6 +27,10 @@ def steps_that_stop(monkeypatch):
         monkeypatch.setattr(Training, "learn", stopping)
 
     return arrange
+
+
+def killed(*arguments):
+    raise KeyboardInterrupt
 
 
 class TestResume:
@@ -74,6 +79,15 @@ class TestResume:
         hga.refuses(*resume, *change, code=4, says=["cannot continue with other settings", says])
         assert weights(on_run(tiny, "a")) == before
 
+    @pytest.mark.parametrize(("epochs", "others"), [(0, 5), (1, 0)])
+    def test_a_run_without_epochs_has_other_settings_too(self, hga, tiny, epochs, others):
+        hga(*tiny.training("--epochs", epochs, "--run", "a"))
+        before = files(on_run(tiny, "a"))
+        says = ["cannot continue with other settings", f"optim.epochs was {epochs}, is {others}"]
+        resume = ["train", "--resume", "--run", "a", *tiny.runs]
+        assert "would jump" not in hga.refuses(*resume, "--epochs", others, code=4, says=says)
+        assert files(on_run(tiny, "a")) == before
+
     def test_workers_may_change(self, hga, tiny):
         hga(*tiny.training("--epochs", 1, "--run", "a"))
         hga("train", "--resume", "--run", "a", "--device", "cpu", "--set", "data.workers=1", *tiny.runs)
@@ -103,6 +117,56 @@ class TestResume:
         last.with_name("previous.safetensors").unlink()
         hga.refuses(*resume, code=4, says="damaged")
 
+    def test_a_kill_before_the_first_checkpoint(self, hga, tiny, monkeypatch):
+        """What a script that starts a job again and again does: it can always be continued."""
+        hga(*tiny.training("--epochs", 1, "--run", "straight"))
+        with monkeypatch.context() as patch:
+            patch.setattr("hga_cli.workflows.train.fit", killed)
+            hga(*tiny.training("--epochs", 1, "--run", "a"), code=130)
+        assert sorted(files(on_run(tiny, "a"))) == [".lock", "config.toml", "log.txt", "run.json"]
+        hga.refuses(*tiny.training("--epochs", 1, "--run", "a"), code=3, says="--resume")
+        resume = ["train", "--resume", "--run", "a", *tiny.runs]
+        hga.refuses(*resume, "--epochs", 2, code=4, says="optim.epochs was 1, is 2")
+        said = "was stopped before its first checkpoint: it begins at step 0"
+        assert said in hga(*resume).err
+        assert said in (on_run(tiny, "a") / "log.txt").read_text()
+        assert weights(on_run(tiny, "a")) == weights(on_run(tiny, "straight"))
+        assert journal(on_run(tiny, "a")) == journal(on_run(tiny, "straight"))
+
+    def test_a_finished_run_whose_checkpoints_are_gone(self, hga, tiny):
+        shutil.rmtree(on_run(tiny, "start") / "checkpoints")
+        hga.refuses("train", "--resume", "--run", "start", *tiny.runs, code=4, says="no checkpoint")
+
     def test_not_together_with_overwrite(self, hga, tiny):
         says = "--resume and --overwrite contradict each other"
         hga.refuses("train", "--resume", "--overwrite", "--run", "start", *tiny.runs, code=2, says=says)
+
+
+class TestDevice:
+    """A run continues on its device; another one is used where it is named, and never without a word."""
+
+    def test_none_is_named(self, hga, tiny, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+        outcome = hga("train", "--resume", "--run", "start", *tiny.runs)
+        assert "parameters on cpu" in outcome.err
+        assert "bit for bit" not in outcome.err
+
+    def test_it_is_not_there(self, hga, tiny):
+        was_on(tiny, "cuda:99")
+        before = files(on_run(tiny, "start"))
+        says = ["'cuda:99', on which the run was trained, is not there", "--device cpu"]
+        hga.refuses("train", "--resume", "--run", "start", *tiny.runs, code=5, says=says)
+        assert files(on_run(tiny, "start")) == before
+
+    @pytest.mark.parametrize(("words", "env"), [(["--device", "cpu"], {}), ([], {"HGA_DEVICE": "cpu"})])
+    def test_another_one_is_named(self, hga, tiny, words, env):
+        was_on(tiny, "cuda:99")
+        said = "run 'start' was on cuda:99, continues on cpu: not to the same numbers bit for bit"
+        assert said in hga("train", "--resume", "--run", "start", *words, *tiny.runs, env=env).err
+        assert said in (on_run(tiny, "start") / "log.txt").read_text()
+
+
+def was_on(tiny, device):
+    path = on_run(tiny, "start") / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"device": device}))

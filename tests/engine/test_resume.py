@@ -247,9 +247,9 @@ def test_a_kill_between_journal_and_checkpoint_leaves_no_line_twice(store, stopp
     assert_same_run(stopped, straight["hga-published"])
 
 
-def test_a_folder_without_checkpoint_cannot_be_resumed(store, tmp_path):
+def test_an_empty_folder_cannot_be_resumed(store, tmp_path):
     run = run_folder(tmp_path / "run")
-    with pytest.raises(ConfigError, match="no checkpoint"):
+    with pytest.raises(DataError, match=r"is no run folder: it has no run\.json"):
         train(planned(store, config("hga-published")), run, resume=True)
 
 
