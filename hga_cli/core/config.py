@@ -108,7 +108,12 @@ def _check_names(flags: Mapping[str, Any], of_file: Tree) -> None:
         name = flags.get(key)
         if name is not None and name not in names:
             message = f"no {kind} called '{name}'"
-            raise UsageError(message, hint=suggestion(name, names))
+            raise UsageError(message, hint=f"{_elsewhere(name, known.values())}{suggestion(name, names)}")
+
+
+def _elsewhere(name: str, known: Iterable[tuple[str, Iterable[str]]]) -> str:
+    """Tell of which other kinds there is such a name; a flag is called as its kind."""
+    return "".join(f"'{name}' is a {kind}: --{kind} {name}; " for kind, names in known if name in names)
 
 
 def build(tree: Tree, *, flags: Iterable[str] = ()) -> Config:

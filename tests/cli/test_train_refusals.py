@@ -15,11 +15,13 @@ class TestNames:
             (["--preset", "quik"], ["no preset called 'quik'", "did you mean 'quick'?"]),
             (["--backbone", "unnet"], ["no backbone called 'unnet'", "did you mean 'unet'?"]),
             (["--balancer", "eqal"], ["no balancer called 'eqal'", "did you mean 'equal'?"]),
+            (["--balancer", "pmr"], ["no balancer called 'pmr'", "'pmr' is a method: --method pmr", "known: agm"]),
+            (["--backbone", "pcgrad"], ["no backbone called 'pcgrad'", "'pcgrad' is a balancer: --balancer pcgrad"]),
             (["--set", "method.sampler.kind=cycel"], ["no sampler called 'cycel'", "did you mean 'cycle'?"]),
             (["--set", "method.terms.fusd.weight=1"], ["no term called 'fusd'", "did you mean 'fused'?"]),
             (["--set", "optim.epoch=1"], ["no setting called 'optim.epoch'", "did you mean 'epochs'?"]),
         ],
-        ids=["method", "preset", "backbone", "balancer", "sampler", "term", "setting"],
+        ids=["method", "preset", "backbone", "balancer", "a method", "a balancer", "sampler", "term", "setting"],
     )
     def test_mistyped(self, hga, tiny, option, says):
         hga.refuses(*tiny.training("--run", "new", *option), code=4 if option[0] == "--set" else 2, says=says)
