@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from hga_cli.core.backbones import BACKBONES
+from hga_cli.core.combinations import all_combinations
 from hga_cli.core.config import resolve
 from hga_cli.core.run_folder import new_run
 from hga_cli.core.settings import Preprocess
@@ -38,6 +39,8 @@ NETWORKS = {
     "swinunetr_early": {"width": 12},
     "unet": {"width": 2},
 }
+ALL_COMBINATIONS = ("msseg", "mmformer")
+"""Problem and backbone of which all 31 combinations are scored; of others three."""
 SHAPE = (16, 14, 4)
 ROUNDING = 9
 """Voxels, 1 % of all: z-scores of a store and of a file differ by 1e-7, which a norm over two values may amplify."""
@@ -53,6 +56,10 @@ class Problem:
     image: str
     label: str
     method: str
+    settings: dict[str, object] = field(default_factory=dict)
+    """Of the method."""
+    terms: frozenset[str] = frozenset({"fused", "separate"})
+    """What has to be in the journal."""
     roles: dict[str, str] = field(default_factory=dict)
     """Modality -> its name in files, where it is another."""
 
@@ -65,7 +72,14 @@ class Problem:
 
 PROBLEMS = [
     Problem(
-        name="brats", dims=3, classes=4, method="hga", image="P-{i}/P-{i}_{m}.nii.gz", label="P-{i}/P-{i}_seg.nii.gz"
+        name="brats",
+        dims=3,
+        classes=4,
+        method="hga-published",
+        settings={"method.sampler.order": "random", "seed": 3},  # flair+t1ce+t2, t1+t2: two to distil into, or more
+        terms=frozenset({"fused", "separate", "distillation", "compactness"}),
+        image="P-{i}/P-{i}_{m}.nii.gz",
+        label="P-{i}/P-{i}_seg.nii.gz",
     ),
     Problem(
         name="myops",
@@ -123,11 +137,12 @@ def prepared(request, volume, tmp_path_factory):
 
 
 def trained(prepared, name, runs):
-    """Two steps with the smallest patch that the backbone takes, or one of 8 voxels where it takes any."""
+    """Two steps with the smallest patch that the backbone takes, or one of 16 x 8 x 8 voxels where it takes any."""
     problem, edge = prepared.problem, max(8, BACKBONES.check(name).multiple)
     network = NETWORKS[name]
     flags = {
         "method.name": problem.method,
+        **problem.settings,
         "network.backbone": name,
         "network.dims": problem.dims,
         "network.width": network["width"],
@@ -149,14 +164,20 @@ def test_training_scores_and_label_map(prepared, name, tmp_path):
     run = trained(prepared, name, tmp_path / "runs")
     (line,) = (json.loads(line) for line in (run.path / "journal.jsonl").read_text().splitlines())
     assert all(np.isfinite(value) for value in line["losses"].values())
+    assert problem.terms <= {name.partition("/")[0] for name in line["losses"]}
     model = load_model(run.last, CPU)
     assert (model.step, len(model.description.labels) + 1) == (2, problem.classes)
 
     some = (model.modalities[0], model.modalities[2])
     (case,) = store.split("default").test
-    scores = evaluate(model, store, [case], [some[:1], some, model.modalities], CONVENTIONS["hga"])
+    combinations = [some[:1], some, model.modalities]
+    if (problem.name, name) == ALL_COMBINATIONS:
+        combinations = all_combinations(model.modalities)
+        assert len(combinations) == 31
+    scores = evaluate(model, store, [case], combinations, CONVENTIONS["hga"])
     rows = {row["region"]: row for row in scores["cases"] if row["combination"] == "+".join(some)}
-    assert len(scores["cases"]) == 3 * len(rows) == 3 * len(model.description.scored_regions())
+    assert len(rows) == len(model.description.scored_regions())
+    assert len(scores["cases"]) == len(combinations) * len(rows)
     assert all(0 <= row["dice"] <= 1 for row in scores["cases"])
 
     files = [f"{modality}={problem.path(prepared.raw, 2, modality)}" for modality in some]
