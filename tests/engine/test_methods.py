@@ -1,7 +1,5 @@
 """The shipped methods are values of one engine: each builds, trains, resumes bit for bit, and says what it weighs."""
 
-import re
-import shlex
 from dataclasses import replace
 
 import pytest
@@ -122,50 +120,3 @@ def test_the_published_recipe_has_every_number():
     assert published.data.batch == 1
     assert (published.method.sampler.kind, published.method.outer.kind) == ("cycle", "interpolation")
     assert published.method.outer.epsilon == 0.1
-
-
-def ablations():
-    """Name -> assignments, as hga-published.toml tells them; lines that start with "and" add to the one before."""
-    found, base = {}, []
-    for line in METHODS["hga-published"].read_text(encoding="utf-8").splitlines():
-        if match := re.fullmatch(r"#\s+(.*?):\s+(and )?(--.*?)( \(.*\))?", line):
-            words = [word for word in shlex.split(match[3]) if word != "--set"]
-            base = base if match[2] else words
-            found[match[1]] = [*base, *words] if match[2] else words
-    return {name: words for name, words in found.items() if "--imbalance" not in words}
-
-
-@pytest.mark.parametrize(
-    ("name", "terms", "outer", "scaled"),
-    [
-        ("only the interpolation", {"fused", "separate", "deep"}, "interpolation", set()),
-        (
-            "only self-distillation",
-            {"fused", "separate", "deep", "distillation", "compactness"},
-            "none",
-            set(),
-        ),
-        ("of pixels only", {"fused", "separate", "deep", "distillation"}, "none", set()),
-        ("of all scales only", {"fused", "separate", "deep", "distillation"}, "none", set()),
-        ("of prototypes only", {"fused", "separate", "deep", "compactness"}, "none", set()),
-        ("only the preference", {"fused", "separate", "deep"}, "none", {"separate"}),
-        (
-            "other orders of a cycle",
-            {"fused", "separate", "deep", "distillation", "compactness"},
-            "interpolation",
-            {"distillation", "compactness"},
-        ),
-    ],
-)
-def test_ablations_are_values(name, terms, outer, scaled):
-    method = resolve(flags={"method.name": "hga-published"}, assignments=ablations()[name]).method
-    weighted = {term: one for term, one in method.terms.items() if one.weight > 0}
-    assert weighted.keys() == terms
-    assert method.outer.kind == outer
-    assert {term for term, one in weighted.items() if one.scale} == scaled
-    Objective(method, MODALITIES)
-    assert method.terms["distillation"].options.get("deep", True) == (name != "of pixels only")
-
-
-def test_all_ablations_are_checked():
-    assert len(ablations()) == 7

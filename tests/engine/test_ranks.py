@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from _together import free_port, run_ranks
+from _ranks_apart import alone
+from _together import FORKS, free_port, run_ranks
 from _training import CASES, assert_same_tensors, journal, make_store, one_thread, planned, run_folder, settings
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
 
 from hga_cli.core.run_folder import RunFolder
-from hga_cli.engine.checkpoint import load_checkpoint
+from hga_cli.engine.checkpoint import load_checkpoint, without_prefix
 from hga_cli.engine.ranks import Ranks
 from hga_cli.workflows.train import train
 
@@ -21,34 +22,43 @@ LONG = {"optim__epochs": 2, "optim__iterations": 5, "data__batch": 2, "data__pat
 PLAIN = {**LONG, "optim__optimiser": "sgd", "optim__momentum": 0.5}
 """SGD: AdamW makes whole steps of rounding errors where a gradient is zero (a bias before a norm)."""
 WORKER = Path(__file__).parent / "_ranks.py"
+APART = Path(__file__).parent / "_ranks_apart.py"
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    cases = {**CASES, "case-5": ("flair", "t1ce", "t2"), "case-6": ("t2",)}
+    cases = {**CASES, "case-5": ("t2",)}
     return make_store(tmp_path_factory.mktemp("ranks") / "store", cases)
 
 
-@pytest.mark.parametrize(("method", "epochs"), [("hga-published", 2), ("hga", 1)])
-def test_two_processes_with_batch_1_equal_one_with_batch_2(store, tmp_path, method, epochs):
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [("hga-published", {"method__sampler__order": "random"}), ("hga", {})],
+    ids=["hga-published", "hga"],
+)
+def test_two_processes_with_batch_1_equal_one_with_batch_2(store, tmp_path, method, changes):
     """Case R02, whole trainings: pools of one case leave a rank without any, modalities are absent in turn.
 
-    Norms over tiny volumes make rounding grow from step to step: 1e-7 after one epoch of hga, 3e-6 after two.
+    Three steps within 1e-6, which differ by 1e-7. Norms over few voxels make rounding grow: to 2e-6 after five steps,
+    with other seeds to 1e-5 or 5e-3. So the second epoch of three steps has a tolerance that grows with the weights.
     """
-    plain = {**PLAIN, "optim__epochs": epochs}
+    plain = {**PLAIN, "optim__iterations": 3, **changes}
     with one_thread():
-        alone = run_folder(tmp_path / "alone")
-        train(planned(store, settings(method, **plain)), alone)
+        single = run_folder(tmp_path / "single")
+        train(planned(store, settings(method, **plain)), single)
     run_ranks(WORKER, store.path, tmp_path / "together", method, json.dumps(plain))
     together = RunFolder(tmp_path / "together")
-    (left, about), (right, expected) = (load_checkpoint(run.last) for run in (together, alone))
-    assert set(left) == set(right)
-    for name, tensor in left.items():
-        if not name.startswith("model."):
-            continue
-        torch.testing.assert_close(tensor, right[name], atol=1e-6, rtol=1e-4, msg=name)
-    assert about["training"]["step"] == expected["training"]["step"]
-    for one, other in zip(journal(together), journal(alone), strict=True):
+    for step, relative, left, right in (
+        (3, 0, together.previous, single.previous),
+        (6, 1e-4, together.last, single.last),
+    ):
+        (found, about), (expected, other) = load_checkpoint(left), load_checkpoint(right)
+        assert about["training"]["step"] == other["training"]["step"] == step
+        assert found.keys() == expected.keys()
+        for name in without_prefix("model", found):
+            weights = [tensors[f"model.{name}"] for tensors in (found, expected)]
+            torch.testing.assert_close(*weights, atol=1e-6, rtol=relative, msg=f"step {step}: {name}")
+    for one, other in zip(journal(together), journal(single), strict=True):
         assert one["losses"]["loss"] == pytest.approx(other["losses"]["loss"], rel=1e-5)
         assert one["beta"] == pytest.approx(other["beta"], rel=1e-4)
 
@@ -70,9 +80,8 @@ def _share(rank, port, queue):
 
 def test_ranks_with_different_modalities():
     """Case R02: rank 0 has the first branch only, rank 1 the second; the third stays without gradient on both."""
-    context = multiprocessing.get_context("spawn")
-    queue, port = context.Queue(), free_port()
-    processes = [context.Process(target=_share, args=(rank, port, queue)) for rank in range(2)]
+    queue, port = FORKS.Queue(), free_port()
+    processes = [FORKS.Process(target=_share, args=(rank, port, queue)) for rank in range(2)]
     for process in processes:
         process.start()
     found = [queue.get(timeout=60) for _ in processes]
@@ -89,6 +98,22 @@ def test_ranks_with_different_modalities():
                 assert one is None
             else:
                 torch.testing.assert_close(torch.from_numpy(one), parameter.grad)
+
+
+def test_steps_of_ranks_with_different_combinations(tmp_path):
+    """Case R02: three steps, each rank with modalities that the other does not have, and another number of cases."""
+    methods = ("hga", "hga-published")
+    run_ranks(APART, tmp_path, *methods)
+    for method in methods:
+        with one_thread():
+            weights, losses = alone(method)
+        for rank in range(2):
+            tensors, about = load_checkpoint(tmp_path / f"{method}-{rank}.safetensors")
+            assert about["losses"] == pytest.approx(losses, rel=1e-6)
+            found = without_prefix("model", tensors)
+            assert found.keys() == weights.keys()
+            for name, tensor in weights.items():
+                torch.testing.assert_close(found[name], tensor, atol=1e-6, rtol=0, msg=f"{method} {name}")
 
 
 def test_alone_there_is_nothing_to_share():
