@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from hga_cli.core.backbones import BACKBONES
-from hga_cli.core.combinations import Combination
+from hga_cli.core.combinations import Combination, all_combinations
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.options import check_options
 from hga_cli.core.settings import Config
@@ -18,6 +18,9 @@ from hga_cli.networks.backbone import Backbone, Features
 
 ELSEWHERE = ("modalities", "classes", "dims", "width", "patch")
 """Arguments of backbones that come from the data set or from settings of their own, not from ``network.options``."""
+VERSIONS = 4
+"""Of a compiled pass of one combination: in validation, and in training with the first size of batch, with one case,
+and with any other size."""
 
 
 def build_network(config: Config, modalities: Combination, classes: int) -> Backbone:
@@ -66,6 +69,15 @@ def _encode_one_by_one(encode: Callable[[dict[str, Tensor]], Features], images: 
 
 
 def compile_passes(network: Backbone) -> None:
-    """Let torch compile the passes of a network; names of weights stay as they are."""
+    """Let torch compile the passes of a network; names of weights stay as they are.
+
+    Each combination is compiled on its own, and beyond a limit (usually 8 versions of a pass) torch would compute the
+    others uncompiled: the limit is raised to what all combinations need.
+    """
+    from torch._dynamo import config
+
+    versions = VERSIONS * len(all_combinations(network.modalities))
+    config.recompile_limit = max(config.recompile_limit, versions)
+    config.accumulated_recompile_limit = max(config.accumulated_recompile_limit, versions)
     for method in ("encode", "fuse", "fuse_alone", "decode_alone"):
         setattr(network, method, torch.compile(getattr(network, method)))

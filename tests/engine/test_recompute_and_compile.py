@@ -1,14 +1,16 @@
 """Less memory for more time, and compiled passes: the same training."""
 
 from functools import partial
+from itertools import product
 
 import pytest
 import torch
 from _training import assert_same_tensors, make_store, one_thread, planned, settings, training_of
 
+from hga_cli.core.combinations import all_combinations
 from hga_cli.core.errors import ConfigError
-from hga_cli.engine.network import recompute
-from hga_cli.networks.backbone import Backbone
+from hga_cli.engine.network import compile_passes, recompute
+from hga_cli.networks.backbone import Backbone, Prediction
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +65,43 @@ def test_network_without_blocks_is_refused():
 
     with pytest.raises(ConfigError, match="backbone 'dynunet_early' has no blocks"):
         recompute(Bare(("a",), 2, 3), "dynunet_early")
+
+
+class Sums(Backbone):
+    """Nothing but what passes have in common: dictionaries by modality, and a combination."""
+
+    def __init__(self):
+        super().__init__(("a", "b"), 2, 2)
+        self.strength = torch.nn.ParameterDict({name: torch.ones(()) for name in self.modalities})
+
+    def encode(self, images):
+        return {name: self.strength[name] * image for name, image in images.items()}
+
+    def fuse(self, features, combination):
+        total = sum(features[name] for name in combination)
+        return Prediction(logits=total, feature=total)
+
+    def shared_parameters(self):
+        return []
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch itself looks at it
+def test_no_combination_is_left_uncompiled(monkeypatch):
+    """In training with batches of three sizes, and in validation: torch stops at 8 versions, without an error."""
+    modes, ran = [*((torch.enable_grad, batch) for batch in (2, 1, 3)), (torch.inference_mode, 1)], []
+
+    def counting(graph, _):
+        return lambda *inputs: (ran.append(1), graph(*inputs))[1]
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counting))
+    network = Sums()
+    with torch._dynamo.config.patch(recompile_limit=8, accumulated_recompile_limit=8):
+        compile_passes(network)
+        for (mode, batch), combination in product(modes, all_combinations(network.modalities)):
+            with mode():
+                features = network.encode({name: torch.ones(batch, 1, 4, 4) for name in combination})
+                assert network.fuse(features, combination).logits.mean() == len(combination)
+    assert len(ran) == 2 * 4 * 3
 
 
 def test_passes_are_compiled_and_names_stay(store, monkeypatch):
