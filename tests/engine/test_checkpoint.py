@@ -1,8 +1,11 @@
 import errno
+import gc
 import json
 import pickle
+import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from _training import (
@@ -17,8 +20,10 @@ from _training import (
 from safetensors.torch import load_file, save_file
 
 from hga_cli.core.errors import ConfigError
+from hga_cli.core.progress import Silent
 from hga_cli.engine.checkpoint import load_checkpoint, save_checkpoint, with_prefix, without_prefix
-from hga_cli.engine.inference import load_model
+from hga_cli.engine.inference import load_model, predict_combinations
+from hga_cli.workflows.resume import continue_run
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +125,43 @@ def test_state_of_a_training_round_trip(store, path):
             assert copy.learn(patches[step]) == training.learn(patches[step])
         assert copy.end_epoch() == training.end_epoch()
         assert_same_tensors(copy.tensors(), training.tensors())
+
+
+def test_what_fp16_on_a_gpu_has_left_opens_on_a_cpu(run, path):
+    """Case T15: no device is in the file; the network predicts as the same one trained in fp32 does."""
+    tensors, about = load_checkpoint(run.last)
+    assert not {"cuda", "device"} & set(json.dumps(about).split('"'))
+    about["config"]["optim"]["precision"] = "fp16"
+    about["training"]["scaler"] = torch.amp.GradScaler("cpu").state_dict()
+    save_checkpoint(path, tensors, about)
+    images = {name: np.random.default_rng(0).standard_normal((12, 12, 12), np.float32) for name in ("flair", "t2")}
+    found = []
+    for file in (path, run.last):
+        model = load_model(file, torch.device("cpu"))
+        assert {one.device.type for one in model.network.parameters()} == {"cpu"}
+        found.append(predict_combinations(model, images, dict.fromkeys(images, 0.0), [tuple(images)], overlap=0.0))
+    np.testing.assert_array_equal(*(one["flair", "t2"] for one in found))
+
+
+def test_a_resumed_training_holds_nothing_twice(store, run, monkeypatch):
+    """Case T15: of what was read, what the training has copies of is given back, so memory is that of a fresh start."""
+    read = {}
+
+    def watched(path):
+        tensors, about = load_checkpoint(path)
+        read.update({name: weakref.ref(tensor) for name, tensor in tensors.items()})
+        return tensors, about
+
+    monkeypatch.setattr("hga_cli.workflows.resume.load_checkpoint", watched)
+    plan = planned(store, settings())
+    training, _ = training_of(plan)
+    continue_run(training, plan, run, Silent())
+    gc.collect()
+    own = {tensor.data_ptr() for tensor in training.tensors().values()}
+    kept = {name: tensor for name, reference in read.items() if (tensor := reference()) is not None}
+    assert {name.split(".")[0] for name in read} == {"model", "optimiser", "outer"}
+    assert {name.split(".")[0] for name in kept} <= {"optimiser"}
+    assert {tensor.data_ptr() for tensor in kept.values()} <= own
 
 
 def test_moments_of_the_optimiser_are_all_kept(store, path):
