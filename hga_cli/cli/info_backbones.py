@@ -40,6 +40,7 @@ def facts_text(name: str) -> str:
         "deep supervision": _deep(facts),
         "also shows": ", ".join(sorted(facts.abilities)) or "-",
         "patch": "any" if facts.multiple == 1 else fits,
+        "optim.recompute": "yes" if facts.recompute else "no",
         "parameters (3D, 4 modalities, 4 classes)": _sizes(facts),
     }
     return "".join(f"{key}: {value}\n" for key, value in lines.items())
@@ -55,6 +56,7 @@ def facts_document(name: str) -> dict[str, Any]:
         "deep_supervision": facts.deep,
         "patch_multiple": facts.multiple,
         "abilities": sorted(facts.abilities),
+        "recompute": facts.recompute,
         "parameters": {"ours": facts.parameters, "published": facts.published, "reason": facts.reason},
     }
 

@@ -39,6 +39,8 @@ class BackboneEntry(Entry):
     """How many times coarser its predictions for deep supervision are."""
     abilities: frozenset[Ability] = frozenset()
     """What its predictions show besides logits and feature."""
+    recompute: bool = True
+    """Whether ``optim.recompute`` finds parts of it that can be computed again; else it is refused."""
 
 
 BACKBONES = Registry(
@@ -64,6 +66,7 @@ BACKBONES = Registry(
             fusion="early",
             multiple=16,
             deep=(2, 4, 8),
+            recompute=False,
             parameters=25_604_608,
             published=25_608_064,
             reason="no bias before a norm, no second output layer at full resolution",
@@ -112,6 +115,7 @@ BACKBONES = Registry(
             fusion="in between",
             multiple=16,
             abilities=frozenset({Ability.DEEPEST, Ability.DISENTANGLED}),
+            recompute=False,
             parameters=123_329_284,
             published=123_329_284,
         ),
@@ -132,6 +136,7 @@ BACKBONES = Registry(
             source=SWINUNETR,
             fusion="early",
             multiple=32,
+            recompute=False,
             parameters=62_191_986,
             published=62_191_990,
             reason="the output layer has no bias",

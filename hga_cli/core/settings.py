@@ -260,7 +260,8 @@ class Optim:
     compile: bool = False
     """Let torch compile the network: pays on a GPU in long trainings, costs minutes at the start."""
     recompute: bool = False
-    """Compute parts of the network again on the way back instead of keeping their values: slower, less memory."""
+    """Compute parts of the network again on the way back instead of keeping their values: slower, less memory. Not with
+    every backbone: ``hga info backbones NAME``."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -14,6 +14,7 @@ from torch import Tensor
 from hga_cli.alignment.term import FUSED
 from hga_cli.balancing.balancer import Step, mean_state
 from hga_cli.balancing.build import build_balancer
+from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.catalog import OUTER_UPDATES
 from hga_cli.core.combinations import Combination, combination_name
 from hga_cli.core.errors import ConfigError
@@ -29,7 +30,7 @@ from hga_cli.engine.optimiser import build_optimiser, gradient_norm, learning_ra
 from hga_cli.engine.precision import autocast, refuse_two_planes
 from hga_cli.engine.ranks import Ranks
 
-LESS_MEMORY = "a smaller data.patch or data.batch, optim.accumulate=2, optim.precision=bf16, or optim.recompute=true"
+LESS_MEMORY = "a smaller data.patch or data.batch, optim.accumulate=2, or optim.precision=bf16"
 COSINE = "cosine/"
 STEP_STREAM = 3
 """Keeps the random numbers of steps (dropout) apart from those of samplers (0, 1) and patches (2)."""
@@ -116,7 +117,9 @@ class Training:
             ConfigError: the loss or the gradient is not finite; the weights are still those of the step before. Or
                 the memory of the GPU does not suffice: for the passes, or for the moments of the first step.
         """
-        with enough_memory(f"a step with {combination_name(batch.combination)}", LESS_MEMORY):
+        can_recompute = BACKBONES.check(self.scheme.config.network.backbone).recompute
+        hint = f"{LESS_MEMORY}; or optim.recompute=true" if can_recompute else LESS_MEMORY
+        with enough_memory(f"a step with {combination_name(batch.combination)}", hint):
             total = self._learn(batch)
         self.step += 1
         self._note({"loss": total})

@@ -10,6 +10,8 @@ def test_what_each_backbone_can_do(hga):
     assert (m2ftrans["fusion"], m2ftrans["separate_decoder"], m2ftrans["dims"]) == ("in between", True, [2, 3])
     assert (m2ftrans["deep_supervision"], m2ftrans["patch_multiple"]) == ([1, 2, 4, 8, 16], 16)
     assert shaspec["abilities"] == ["shared and specific features", "the deepest feature"]
+    assert (m2ftrans["recompute"], shaspec["recompute"]) == (True, False)
+    assert "\noptim.recompute: no\n" in hga("info", "backbones", "shaspec").out
     out = hga("info", "backbones").out.splitlines()
     rows = {
         cells[0]: cells[1:]

@@ -292,4 +292,5 @@ def test_too_little_gpu_memory_is_an_error_with_advice(store, monkeypatch, in_pa
     with pytest.raises(ConfigError, match=r"does not suffice for a step with .*: CUDA out of memory") as caught:
         training.learn(patches[0])
     assert "optim.accumulate=2" in caught.value.hint
+    assert "optim.recompute=true" in caught.value.hint
     assert "second line" not in caught.value.message

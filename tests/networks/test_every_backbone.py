@@ -7,6 +7,7 @@ import torch
 
 from hga_cli.core.backbones import BACKBONES, Ability
 from hga_cli.core.errors import ConfigError
+from hga_cli.engine.network import recompute
 
 EDGE = {"dynunet": 16, "dynunet_early": 16, "shaspec": 32, "swinunetr": 32, "swinunetr_early": 32}
 """Backbone -> edge of a small patch, where the first edge is twice as long."""
@@ -122,6 +123,14 @@ def test_fusion_is_where_the_list_says(name, problem):
     is_early = all(features[modality] is images[modality] for modality in model.modalities)
     is_late = torch.allclose(alone.mean(0), fused, rtol=1e-3, atol=1e-4)
     assert (is_early, is_late) == (BACKBONES.check(name).fusion == "early", BACKBONES.check(name).fusion == "late")
+
+
+@every_backbone
+def test_what_can_be_computed_again_is_that_of_the_list(name):
+    model = network(name, (2, 3, 6))
+    refusal = pytest.raises(ConfigError, match=f"backbone '{name}' has no blocks that can be computed again")
+    with nullcontext() if BACKBONES.check(name).recompute else refusal:
+        recompute(model, name)
 
 
 @every_pair
