@@ -260,8 +260,7 @@ class Optim:
     compile: bool = False
     """Let torch compile the network: pays on a GPU in long trainings, costs minutes at the start."""
     recompute: bool = False
-    """Compute parts of the network again on the way back instead of keeping their values: slower, less memory. Not with
-    every backbone: ``hga info backbones NAME``."""
+    """Compute parts again on the way back instead of keeping them: slower, less memory; not with every backbone."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
