@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_every_backbone import TINY, patch
+from test_every_backbone import NAMES, TINY, patch
 
 from hga_cli.alignment.frequency import frequency_weights
 from hga_cli.core.backbones import BACKBONES
@@ -24,15 +24,15 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def training(name, method="hga-published", **changes):
+def training(name, method="hga-published", *, dims=2, modalities=MODALITIES, **changes):
     options = dict(TINY[name])
     flags = {
         "method.name": method,
         "network.backbone": name,
-        "network.dims": 2,
+        "network.dims": dims,
         "network.width": options.pop("width"),
         "network.options": options,
-        "data.patch": list(patch(name, 2)),
+        "data.patch": list(patch(name, dims)),
         "data.batch": 2,
         "optim.epochs": 100,
         "optim.learning_rate": 1e-3,
@@ -42,7 +42,7 @@ def training(name, method="hga-published", **changes):
     return Training(
         Scheme(
             config=config,
-            modalities=MODALITIES,
+            modalities=modalities,
             classes=3,
             device=torch.device("cpu"),
             iterations=len(COMBINATIONS),
@@ -51,12 +51,13 @@ def training(name, method="hga-published", **changes):
     )
 
 
-def batch(name, step, combination):
+def batch(name, step, combination, *, dims=2):
     """Patches in which the label can be seen in every modality."""
     generator = torch.Generator().manual_seed(step)
-    space = patch(name, 2)
+    space = patch(name, dims)
     label = torch.randint(0, 3, (2, *[edge // 4 for edge in space]), generator=generator, dtype=torch.uint8)
-    label = label.repeat_interleave(4, 1).repeat_interleave(4, 2)
+    for axis in range(1, 1 + dims):
+        label = label.repeat_interleave(4, axis)
     images = {m: label.unsqueeze(1) + 0.1 * torch.randn(2, 1, *space, generator=generator) for m in combination}
     return Batch(step=step, combination=combination, cases=("a", "b"), ends_cycle=step == 2, images=images, label=label)
 
@@ -90,6 +91,31 @@ def test_a_cycle_moves_what_it_saw(name, method):
     late = moved(made, before)
     for modality in MODALITIES if own else ():
         assert [key for key in late & own.keys() if modality in own[key]]
+
+
+@pytest.mark.parametrize("name", sorted(BACKBONES.entries))
+def test_five_modalities_are_distilled(name):
+    """As of MSSEG, by HGA as published, with one of them absent."""
+    made = training(name, modalities=NAMES, optim__learning_rate=1e-2)
+    one = batch(name, 1, NAMES[1:])
+    losses = [made.learn(one) for _ in range(3)]
+    assert losses[-1] < losses[0]
+    made.step = made.scheme.iterations
+    noted = made.end_epoch()["losses"]
+    for term in ("separate", "distillation", "compactness"):
+        assert {key for key in noted if key.startswith(term)} == {f"{term}/{modality}" for modality in NAMES[1:]}
+
+
+@pytest.mark.parametrize("name", ["m2ftrans", "mmformer", "rfnet"])
+def test_parts_of_a_combination_are_seen_in_3d(name):
+    made = training(name, "hga", dims=3, optim__learning_rate=1e-2)
+    one = batch(name, 1, MODALITIES, dims=3)
+    losses = [made.learn(one) for _ in range(3)]
+    assert losses[-1] < losses[0]
+    made.step = made.scheme.iterations
+    assert {"fused/fused", "part/fused", *(f"separate/{name}" for name in MODALITIES)} <= made.end_epoch()[
+        "losses"
+    ].keys()
 
 
 @pytest.mark.parametrize("name", ["m2ftrans", "mmformer", "rfnet"])
