@@ -149,7 +149,16 @@ class WatchedRun(RunFolder):
 
 
 def new_run(runs_dir: Path, name: str, *, overwrite: bool) -> RunFolder:
-    """Make an empty run folder.
+    """Make an empty run folder; what ``require_free`` refuses is refused."""
+    run = require_free(runs_dir, name, overwrite=overwrite)
+    if run.path.exists() and _has_contents(run.path):
+        _remove(run.path)
+    run.path.mkdir(parents=True, exist_ok=True)
+    return run
+
+
+def require_free(runs_dir: Path, name: str, *, overwrite: bool) -> RunFolder:
+    """Return the run that ``new_run`` would make; nothing is removed.
 
     Raises:
         UsageError: the name is not a plain file name.
@@ -164,8 +173,6 @@ def new_run(runs_dir: Path, name: str, *, overwrite: bool) -> RunFolder:
             )
         run.about()
         run.lock().release()
-        _remove(run.path)
-    run.path.mkdir(parents=True, exist_ok=True)
     return run
 
 

@@ -3,7 +3,7 @@
 import platform
 from collections import Counter
 from contextlib import closing, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -26,18 +26,42 @@ from hga_cli.workflows.plan import Plan, scheme_of
 from hga_cli.workflows.resume import continue_run
 
 
-def build_training(plan: Plan) -> Training:
-    """Build all that a training has, on all ranks, before a run is touched.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a training needs beside its run folder."""
+
+    training: Training
+    patches: Patches
+    about: dict[str, Any]
+    """What a checkpoint says of its model."""
+    examination: Examination | None
+
+
+def build_parts(plan: Plan) -> Parts:
+    """Build what may fail, on all ranks, so that a run is replaced only where its successor can begin.
 
     Raises:
         ConfigError: network, balancer, method and their options do not fit each other.
+        DataError: a training case cannot be read.
         SetupError: the package tensorboard is asked for and not installed.
     """
     training = Training(scheme_of(plan))
     if _writes_events(plan):
         summary_writer()
+    patches = Patches(
+        plan.store,
+        plan.sampler,
+        plan.config.data,
+        plan.config.augmentation,
+        seed=plan.config.seed,
+        part=(plan.ranks.rank, plan.ranks.count),
+        by_slice=plan.by_slice,
+    )
+    parts = Parts(
+        training=training, patches=patches, about=_about_model(plan), examination=_examination(plan, training)
+    )
     plan.ranks.gather(None)
-    return training
+    return parts
 
 
 def train(
@@ -45,7 +69,7 @@ def train(
     run: RunFolder,
     *,
     resume: bool = False,
-    training: Training | None = None,
+    parts: Parts | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train in a run folder, from the start or from its newest checkpoint.
@@ -54,7 +78,7 @@ def train(
         plan: what is trained, on what.
         run: where.
         resume: whether to continue what the folder has.
-        training: what ``build_training`` made of the plan; it is made here where none is given.
+        parts: what ``build_parts`` made of the plan; they are made here where none are given.
         progress: is told what happens.
 
     Returns:
@@ -64,13 +88,14 @@ def train(
     Raises:
         ConfigError: the parts do not fit each other, resumed with settings, data or processes that would alter the
             run, or the loss is not finite.
-        DataError: another process trains in this folder.
+        DataError: another process trains in this folder, or a case cannot be read.
         Interrupted: SIGINT or SIGTERM came.
     """
     progress = progress or Silent()
     lock = run.lock()
     try:
-        training = training or build_training(plan)
+        parts = parts or build_parts(plan)
+        training = parts.training
         if resume:
             continue_run(training, plan, run, progress)
         else:
@@ -79,18 +104,9 @@ def train(
         for line in _introduction(plan, training):
             progress.say(line)
             run.log(line)
-        patches = Patches(
-            plan.store,
-            plan.sampler,
-            plan.config.data,
-            plan.config.augmentation,
-            seed=plan.config.seed,
-            part=(plan.ranks.rank, plan.ranks.count),
-            by_slice=plan.by_slice,
-        )
         events = Events(run.path / "events", training.epoch) if _writes_events(plan) else None
         with closing(events) if events else nullcontext():
-            fit(training, patches, run, _about_model(plan), progress, _examination(plan, training), events)
+            fit(training, parts.patches, run, parts.about, progress, parts.examination, events)
         run.write_about(_about_run(plan, FINISHED))
     finally:
         lock.release()

@@ -6,7 +6,9 @@ import sys
 import pytest
 from _training_runs import files, on_run
 
+from hga_cli.core.errors import DataError
 from hga_cli.core.run_folder import new_run
+from hga_cli.data.store import Store
 from hga_cli.engine.training import Training
 
 
@@ -36,6 +38,16 @@ def test_absent_tensorboard_costs_nothing(hga, tiny, monkeypatch):
     before = files(on_run(tiny, "start"))
     words = ["--run", "start", "--overwrite", "--set", "log.tensorboard=true"]
     hga.refuses(*tiny.training(*words), code=5, says="tensorboard is not installed")
+    assert files(on_run(tiny, "start")) == before
+
+
+def test_a_case_that_cannot_be_read_costs_nothing(hga, tiny, monkeypatch):
+    def gone(self, case, modalities):
+        raise DataError("the disk is gone", hint="buy another")
+
+    monkeypatch.setattr(Store, "images", gone)
+    before = files(on_run(tiny, "start"))
+    hga.refuses(*tiny.training("--run", "start", "--overwrite"), code=3, says="the disk is gone")
     assert files(on_run(tiny, "start")) == before
 
 

@@ -12,11 +12,17 @@ from hga_cli.engine.training import Training
 
 STEP = 2
 MISFORTUNE = sys.argv.pop(1)
-learn, learn_part = Training.learn, Training._learn_part
+begin, learn, learn_part = Training.__init__, Training.learn, Training._learn_part
 
 
 def strikes(training, kind):
     return kind == MISFORTUNE and training.scheme.ranks.rank == 1 and training.step == STEP
+
+
+def begin_or_fail(self, scheme):
+    begin(self, scheme)
+    if MISFORTUNE == "begin" and scheme.ranks.rank == 1:
+        raise DataError("this device has no room", hint="take another")
 
 
 def learn_or_fail(self, batch):
@@ -36,6 +42,6 @@ def learn_part_or_spoil(self, part, share):
     return learn_part(self, part, share)
 
 
-Training.learn, Training._learn_part = learn_or_fail, learn_part_or_spoil
+Training.__init__, Training.learn, Training._learn_part = begin_or_fail, learn_or_fail, learn_part_or_spoil
 torch.set_num_threads(1)
 main()

@@ -10,6 +10,7 @@ from _training import make_store, settings
 
 from hga_cli.core.config import to_toml
 from hga_cli.core.errors import UsageError
+from hga_cli.core.run_folder import FINISHED
 from hga_cli.engine.ranks import is_rank, start_ranks
 
 SCRIPT = Path(__file__).parent / "_failing.py"
@@ -78,6 +79,17 @@ def test_a_run_that_exists_ends_all(words, tmp_path):
     outcomes = together(SCRIPT, "none", *words, "--run", "a", "--runs-dir", str(tmp_path))
     assert [code for code, *_ in outcomes] == [3, 3]
     assert errors(outcomes) == [f"error: run 'a' exists in '{tmp_path}'"]
+
+
+def test_a_run_is_replaced_where_all_ranks_can_begin(words, tmp_path):
+    old = tmp_path / "a" / "run.json"
+    old.parent.mkdir()
+    old.write_text(json.dumps({"status": FINISHED, "changed": "2026-01-01", "store": "s"}))
+    outcomes = together(SCRIPT, "begin", *words, "--run", "a", "--overwrite", "--runs-dir", str(tmp_path))
+    assert [code for code, *_ in outcomes] == [3, 3]
+    assert errors(outcomes) == ["error: this device has no room"]
+    assert json.loads(old.read_text())["status"] == FINISHED
+    assert [path.name for path in old.parent.iterdir() if path.name != ".lock"] == ["run.json"]
 
 
 def test_a_dry_run_of_several_prints_one_document(words):
