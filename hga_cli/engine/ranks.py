@@ -105,6 +105,7 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
     if not distributed.is_available():
         message = "this build of torch has no torch.distributed"
         raise SetupError(message, hint="train on one device")
+    import torch.distributed.nn  # loaded later, with the optimiser, it would keep hold of the group that is to end
     from torch.distributed.rendezvous import rendezvous
 
     if device.type == "cuda":

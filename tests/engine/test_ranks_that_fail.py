@@ -40,6 +40,12 @@ def test_an_error_of_one_is_the_end_of_all(words):
     assert "hint: buy another" in outcomes[1][2]
 
 
+def test_the_first_one_is_missed_at_once():
+    (_, _, text), (code, _, said) = together(Path(__file__).parent / "_leaving.py")
+    assert "the disk of this machine is gone" in text
+    assert (code, said) == (3, "")
+
+
 def test_a_loss_that_is_no_number_names_the_cases_of_its_rank(words):
     outcomes = together(SCRIPT, "nan", *words, "--run", "nan")
     assert [code for code, *_ in outcomes] == [4, 4]
