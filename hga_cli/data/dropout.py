@@ -1,6 +1,6 @@
 """Modality dropout: which part of what a case has is seen in which step."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -50,12 +50,19 @@ class DropoutSampler:
         return kinds_of(owners, batches, self._batch)
 
     def _batches_of(self, owners: list[str]) -> float:
-        """Return how many batches of one sub-combination a pass is expected to have, from who may draw it."""
-        chances = np.ones(1)
-        for case in owners:
-            one = 1 / len(self._subsets[case])
-            chances = np.convolve(chances, [1 - one, one])
-        return float(chances @ -(-np.arange(len(chances)) // self._batch))
+        """Return how many batches of one sub-combination a pass is expected to have, from who may draw it.
+
+        With X of them drawing it, these are the X cases and what the last batch lacks, -X mod b, by b. Numbers of cases
+        modulo b add up on a circle, so the chances of X mod b are a product in Fourier space.
+        """
+        places = np.arange(self._batch)
+        turns = np.exp(-2j * np.pi * places / self._batch)
+        mean, spectrum = 0.0, np.ones(self._batch, dtype=complex)
+        for subsets, number in Counter(len(self._subsets[case]) for case in owners).items():
+            mean += number / subsets
+            spectrum *= (1 + (turns - 1) / subsets) ** number
+        remainders = np.fft.ifft(spectrum).real
+        return float(mean + remainders @ (-places % self._batch)) / self._batch
 
     def draw(self, step: int) -> Draw:
         """Return the batch of a step; no step ends a cycle."""

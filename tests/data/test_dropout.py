@@ -1,6 +1,9 @@
 """Modality dropout: a function of the step, fair to cases and to what they own."""
 
+import time
 from collections import Counter
+from itertools import product
+from math import ceil
 
 import pytest
 
@@ -87,3 +90,26 @@ def test_cases_of_one_modality_are_always_seen_with_it():
 @pytest.mark.parametrize(("batch", "steps"), [(1, 7), (2, 4), (3, 3), (64, 1)])
 def test_an_epoch_is_cases_by_batch(batch, steps):
     assert sampler(batch=batch).default_iterations == steps
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 5, 64])
+def test_combinations_fill_as_many_batches_as_expected(batch):
+    """Over all that a pass can draw, each as likely as any other."""
+    cases = {"a": ("flair", "t2"), "b": ("t1ce", "t2"), "c": ("flair", "t1ce", "t2"), "d": ("t2",)}
+    passes = [Counter(drawn) for drawn in product(*(all_combinations(has) for has in cases.values()))]
+    wanted = Counter()
+    for drawn in passes:
+        wanted.update({combination: ceil(number / batch) / len(passes) for combination, number in drawn.items()})
+    found = {kind.largest.combination: kind.share for kind in sampler(cases, batch=batch).kinds}
+    assert found == pytest.approx({combination: often / wanted.total() for combination, often in wanted.items()})
+
+
+def test_kinds_of_many_slices_are_found_at_once():
+    """As many as a table of slices leaves; the last batch of a combination lacks (b - 1) / 2 of them on average."""
+    slices = {f"slice-{number}": MODALITIES if number < 33000 else ("t2",) for number in range(34000)}
+    one = sampler(slices, batch=8)
+    started = time.process_time()
+    shares = {kind.largest.combination: kind.share for kind in one.kinds}
+    assert time.process_time() - started < 1
+    wanted = dict.fromkeys(all_combinations(MODALITIES), 2200 + 3.5) | {("t2",): 3200 + 3.5}
+    assert shares == pytest.approx({combination: often / sum(wanted.values()) for combination, often in wanted.items()})
