@@ -72,7 +72,7 @@ class CycleSampler:
 
     @property
     def kinds(self) -> list[Kind]:
-        """What can be drawn: the combinations that somebody owns, evenly."""
+        """What can be drawn: the combinations that somebody owns, evenly; the end of a cycle is no kind of its own."""
         return kinds_of(self.pools, dict.fromkeys(self.pools, 1), self._batch)
 
     def draw(self, step: int) -> Draw:

@@ -62,13 +62,14 @@ class Trial:
 def dry_run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
     """Build everything and do steps with the fewest to the most modalities that occur. Nothing is written.
 
-    The steps are as those after the warm-up that measure no cosines, each with as many cases as there can be. Several
-    ranks do them together, each with its part of the batch, and each measures itself.
+    The steps are as those after the warm-up that measure no cosines, each with as many cases as there can be. What
+    follows the last step of a cycle over combinations, the interpolation of weights, is not timed. Several ranks do the
+    steps together, each with its part of the batch, and each measures itself.
 
     Returns:
         ``parameters``, ``steps`` of the whole training, ``hours`` they would take, each number of modalities as often
-        as it is drawn, and ``trials`` (one for each number of modalities; two where only some of its steps end a
-        cycle).
+        as it is drawn, and ``trials`` (one for each number of modalities, and one more for the complete case
+        of meta-learning, which another optimiser learns from).
 
     Raises:
         ConfigError: a step fails or the memory of the GPU does not suffice.
@@ -109,7 +110,8 @@ def dry_run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
 def _one_of_each_size(sampler: Sampler) -> list[Kind]:
     """Return the kind with most cases of each number of modalities, for all of that number, from few to many.
 
-    Those that end a cycle come first: from then on the memory holds the moments of the optimiser that moves there.
+    The complete case of meta-learning, alone in that it ends a cycle here, comes before others of its size: from then
+    on the memory holds the moments of the optimiser that moves there.
     """
     alike: dict[tuple[int, bool], list[Kind]] = defaultdict(list)
     for kind in sampler.kinds:
