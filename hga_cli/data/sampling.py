@@ -28,7 +28,7 @@ class Kind:
     """Steps of one combination."""
 
     largest: Draw
-    """With as many cases as there can be; which ones is no matter. Ends a cycle only if that makes a kind of its own."""
+    """With as many cases as there can be; which ones is no matter. Ends a cycle if only steps of this kind do."""
     share: float
     """Of all steps, in the long run."""
 

@@ -1,7 +1,9 @@
 """The dry run: one usual step for each number of modalities, weighed by how often it is drawn."""
 
 import resource
+import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from _training import MODALITIES, make_store, one_thread, planned, settings
@@ -110,8 +112,15 @@ def test_a_real_step_of_each_size(store):
 def test_peak_is_that_of_this_process(tmp_path, monkeypatch):
     """As Linux tells it; ru_maxrss begins with the parent's."""
     status = tmp_path / "status"
-    monkeypatch.setattr(trial, "STATUS", status)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    assert trial._peak_of_process() in (most, most // 1024)
     status.write_text("Name:\thga\nVmHWM:\t  3072 kB\nVmRSS:\t  1024 kB\n", encoding="utf-8")
+    monkeypatch.setattr(trial, "STATUS", status)
     assert trial._peak_of_process() == 3 * 2**20
+
+
+@pytest.mark.parametrize(("system", "peak"), [("linux", 5 * 2**20), ("darwin", 5 * 2**10)])
+def test_peak_where_no_file_tells_it(tmp_path, monkeypatch, system, peak):
+    """ru_maxrss is in KiB, but in bytes on macOS."""
+    monkeypatch.setattr(trial, "STATUS", tmp_path / "absent")
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(resource, "getrusage", {resource.RUSAGE_SELF: SimpleNamespace(ru_maxrss=5 * 2**10)}.get)
+    assert trial._peak_of_process() == peak
