@@ -54,7 +54,7 @@ class Objective:
     """
 
     def __init__(
-        self, settings: Method, modalities: Combination, omega: Mapping[str, float] | None = None, *, seed: int = 0
+        self, settings: Method, modalities: Combination, omega: Mapping[str, float] | None = None, *, seed: int
     ) -> None:
         _require_cycles(settings)
         _require_order(settings)

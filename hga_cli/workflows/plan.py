@@ -73,7 +73,7 @@ def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None
     require_mark(config)
     _refuse_parts_of_batches(config, ranks)
     parse_combinations(config.validation.combinations, store.modalities)
-    Objective(config.method, store.modalities)
+    Objective(config.method, store.modalities, seed=config.seed)
     require_fit(config.method, config.network.backbone, store.modalities)
     split, table = store.split(config.data.split), store.table(config.data.imbalance)
     check_again(split, store)

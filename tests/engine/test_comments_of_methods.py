@@ -82,7 +82,7 @@ def test_ablations_are_values(name, terms, outer, scaled):
     assert weighted.keys() == terms
     assert method.outer.kind == outer
     assert {term for term, one in weighted.items() if one.scale} == scaled
-    Objective(method, MODALITIES)
+    Objective(method, MODALITIES, seed=0)
     assert method.terms["distillation"].options.get("deep", True) == (name != "of pixels only")
 
 

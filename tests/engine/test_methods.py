@@ -47,7 +47,7 @@ def config(method, **changes):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("modalities", [("a", "b"), ("flair", "t1ce", "t1", "t2"), ("a", "b", "c", "d", "e")], ids=len)
 def test_every_method_fits_any_number_of_modalities(method, modalities):
-    objective = Objective(resolve(flags={"method.name": method}).method, modalities)
+    objective = Objective(resolve(flags={"method.name": method}).method, modalities, seed=0)
     assert objective.preference.beta == dict.fromkeys(modalities, 1.0)
 
 

@@ -15,7 +15,7 @@ OMEGA = {"flair": 1.5, "t1ce": 4.0, "t2": 2.0}
 
 
 def run(terms, *names, epoch=0, omega=None, **sections):
-    objective = Objective(method(terms, **sections), MODALITIES, omega)
+    objective = Objective(method(terms, **sections), MODALITIES, omega, seed=0)
     return objective, objective(Recorder(), images(*names), LABEL, epoch=epoch)
 
 
@@ -46,7 +46,7 @@ def test_a_frequency_weight_that_nobody_gave_is_no_silent_one():
 
 def test_factors_multiply():
     terms = {"separate": {"weight": 0.5, "scale": ["rho", "beta", "omega"]}, "compactness": {"weight": 1e-9}}
-    objective = Objective(method(terms), MODALITIES, OMEGA)
+    objective = Objective(method(terms), MODALITIES, OMEGA, seed=0)
     objective.preference.beta = {"flair": 0.25, "t1ce": 1.0, "t2": 3.0}
     found = objective(Recorder(), images(*MODALITIES), LABEL).tasks
     rho = rho_of(*MODALITIES)
@@ -87,7 +87,7 @@ def test_after_the_warm_up_everything_counts():
 
 def test_a_warm_up_of_nothing_is_refused():
     with pytest.raises(ConfigError, match="warms up with the term separate") as caught:
-        Objective(method({"fused": {}}, warm_up=1), MODALITIES)
+        Objective(method({"fused": {}}, warm_up=1), MODALITIES, seed=0)
     assert "warm_up = 0" in caught.value.hint
 
 
@@ -109,7 +109,7 @@ def test_what_is_only_measured_has_no_gradient():
     for extra in ({}, {"compactness": {"weight": 0}}):
         terms = {"separate": {"scale": ["beta"] if extra else []}, **extra}
         model = Recorder()
-        losses = Objective(method(terms), MODALITIES)(model, images(*MODALITIES), LABEL)
+        losses = Objective(method(terms), MODALITIES, seed=0)(model, images(*MODALITIES), LABEL)
         torch.autograd.backward(list(losses.tasks.values()))
         gradients.append([parameter.grad.item() for parameter in model.parameters()])
     assert gradients[0] == gradients[1]
@@ -125,5 +125,5 @@ def test_a_term_of_weight_0_makes_no_second_preference():
 def test_an_outer_update_without_its_cycles_is_refused(outer, sampler):
     settings = method({"fused": {}}, outer={"kind": outer}, sampler={"kind": sampler})
     with pytest.raises(ConfigError, match=f"outer.kind {outer} needs sampler.kind .*, found {sampler}") as caught:
-        Objective(settings, MODALITIES)
+        Objective(settings, MODALITIES, seed=0)
     assert "method.outer.kind=none" in caught.value.hint
