@@ -33,14 +33,14 @@ def together(program, *words, patience=120):
             environment = {**os.environ, **usual, "RANK": str(rank), "LOCAL_RANK": str(rank)}
             files = {name: Path(top) / f"{rank}.{name}" for name in STREAMS}
             processes.append(FORKS.Process(target=_run, args=(program, list(map(str, words)), environment, files)))
-        for process in processes:
-            process.start()
         try:
+            for process in processes:
+                process.start()
             until = time.monotonic() + patience
             for process in processes:
                 process.join(max(0, until - time.monotonic()))
         finally:
-            late = [process for process in processes if process.is_alive()]
+            late = [process for process in processes if process.pid and process.is_alive()]
             for process in late:
                 process.kill()
                 process.join()

@@ -79,12 +79,12 @@ def run(
     from hga_cli.core.config import resolve
     from hga_cli.core.orphans import follow_stdin
     from hga_cli.core.progress import Silent
-    from hga_cli.core.run_folder import WatchedRun, find_run, fresh_name, new_run, require_free
+    from hga_cli.core.run_folder import WatchedRun, find_run
     from hga_cli.engine.devices import choose_device, gpu_numbers
     from hga_cli.engine.ranks import Ranks, joined_ranks
     from hga_cli.workflows.plan import plan
     from hga_cli.workflows.stores import store_of
-    from hga_cli.workflows.train import build_parts, train
+    from hga_cli.workflows.train import begin, train
     from hga_cli.workflows.trial import dry_run as trial
 
     follow_stdin()
@@ -124,17 +124,13 @@ def run(
             if ranks.is_first:
                 terminal.show(document, people=_trial_tables(document))
             return
-        name = fresh_name(runs_dir, f"{store.path.name}-{settings.method.name}") if run_name is None else run_name
-        if old is None and ranks.is_first:
-            require_free(runs_dir, name, overwrite=overwrite)
-        parts = None if resume else build_parts(planned)
-        if old is None and ranks.is_first:
-            old = new_run(runs_dir, name, overwrite=overwrite)
-        folder = ranks.from_first(old)
-        if not ranks.is_first:
-            folder = WatchedRun(folder.path)
+        if resume:
+            folder, built = ranks.from_first(old), None
+            folder = folder if ranks.is_first else WatchedRun(folder.path)
+        else:
+            folder, built = begin(planned, runs_dir, run_name, overwrite=overwrite)
         progress.say(f"run folder {folder.path}")
-        document = train(planned, folder, resume=resume, parts=parts, progress=progress)
+        document = train(planned, folder, resume=resume, built=built, progress=progress)
         if ranks.is_first:
             terminal.show(document, people=[f"trained: {document['checkpoint']}", "next: hga evaluate"])
 

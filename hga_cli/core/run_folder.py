@@ -6,6 +6,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -89,6 +90,11 @@ class RunFolder:
         with (self.path / "journal.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
+    def has_journal(self) -> bool:
+        """Tell whether an epoch is over."""
+        path = self.path / "journal.jsonl"
+        return path.exists() and path.stat().st_size > 0
+
     def rewind_journal(self, epoch: int) -> None:
         """Drop the lines of ``epoch`` and later: they will be written again."""
         self._change_journal(lambda lines: [line for line in lines if _epoch_of(line) < epoch])
@@ -151,7 +157,7 @@ class WatchedRun(RunFolder):
 def new_run(runs_dir: Path, name: str, *, overwrite: bool) -> RunFolder:
     """Make an empty run folder; what ``require_free`` refuses is refused."""
     run = require_free(runs_dir, name, overwrite=overwrite)
-    if run.path.exists() and _has_contents(run.path):
+    if not run.path.exists() or _has_contents(run.path):
         _remove(run.path)
     run.path.mkdir(parents=True, exist_ok=True)
     return run
@@ -203,10 +209,17 @@ def find_run(runs_dir: Path, name: str | None, *, finished: bool) -> RunFolder:
     return max(usable, key=lambda run: run.about()["changed"])
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder under another name, so that a kill in between leaves no half of it under its own."""
-    with TemporaryDirectory(prefix=".removed-", dir=folder.parent) as aside:
-        folder.rename(Path(aside) / folder.name)
+def _remove(run: Path) -> None:
+    """Remove a run under another name, so that a kill in between leaves no half of it under its own.
+
+    What such a kill left before is removed too.
+    """
+    start = f".removed-{run.name}-"
+    for left in run.parent.glob(f"{start}????????"):
+        shutil.rmtree(left, ignore_errors=True)
+    if run.exists():
+        with TemporaryDirectory(prefix=start, dir=run.parent, ignore_cleanup_errors=True) as aside:
+            run.rename(Path(aside) / run.name)
 
 
 def _has_contents(folder: Path) -> bool:

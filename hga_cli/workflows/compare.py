@@ -104,11 +104,14 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any], *, skip: bool =
 
 def _require_same_rules(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
     rules, others = first["conventions"], second["conventions"]
-    different = [key for key in rules if rules[key] != others.get(key)]
+    different = [key for key in {**rules, **others} if rules.get(key) != others.get(key)]
     if different:
-        found = "; ".join(f"{key}: {rules[key]} and {others.get(key)}" for key in different)
+        found = "; ".join(f"{key}: {rules.get(key)} and {others.get(key)}" for key in different)
         message = f"the two evaluations were scored by different rules ({found})"
-        hint = "evaluate both with the same --convention, regions, --set evaluation.hd95 and evaluation.tolerance"
+        hint = (
+            "evaluate both with the same --convention, regions, --set evaluation.hd95 and evaluation.tolerance, and by "
+            "the same version of hga"
+        )
         raise DataError(message, hint=hint)
 
 

@@ -13,6 +13,7 @@ from hga_cli.core.digest import digest
 from hga_cli.core.errors import ConfigError, DataError
 from hga_cli.core.settings import Config
 from hga_cli.data.imbalance import ImbalanceTable, item_of
+from hga_cli.data.loading import Patches
 from hga_cli.data.patches import CaseReader
 from hga_cli.data.sampling import Sampler
 from hga_cli.data.store import Store
@@ -129,6 +130,19 @@ def scheme_of(plan: Plan) -> Scheme:
         iterations=iterations,
         ranks=plan.ranks,
         omega=frequency_weights(plan.available.values()),
+    )
+
+
+def patches_of(plan: Plan, sampler: Sampler | None = None) -> Patches:
+    """Return what the steps of a plan see, on this rank; with another sampler, what that draws."""
+    return Patches(
+        plan.store,
+        sampler or plan.sampler,
+        plan.config.data,
+        plan.config.augmentation,
+        seed=plan.config.seed,
+        part=(plan.ranks.rank, plan.ranks.count),
+        by_slice=plan.by_slice,
     )
 
 

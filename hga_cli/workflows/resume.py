@@ -37,23 +37,29 @@ def continue_run(training: Training, plan: Plan, run: RunFolder, progress: Progr
             read.
     """
     told = run.about()
-    if has_begun := told["status"] != RUNNING or run.last.exists() or run.previous.exists():
-        tensors, about = _newest(run, progress, is_first=plan.ranks.is_first)
-    else:
+    if is_new := _stopped_at_once(told, run):
         about = _at_start(told, plan, run)
+    else:
+        tensors, about = _newest(run, progress, is_first=plan.ranks.is_first)
     _require_as_many(about.get("processes", plan.ranks.count), plan.ranks.count, run)
     _require_same(about, plan, run)
     if (before := told.get("device")) not in (None, str(plan.device)):
         text = f"run '{run.name}' was on {before}, continues on {plan.device}: not to the same numbers bit for bit"
         progress.warn(text)
         run.log(text)
-    if has_begun:
-        training.load(tensors, about["training"])
-    else:
+    if is_new:
         text = f"run '{run.name}' was stopped before its first checkpoint: it begins at step 0"
         progress.say(text)
         run.log(text)
+    else:
+        training.load(tensors, about["training"])
     run.rewind_journal(training.epoch)
+
+
+def _stopped_at_once(told: dict[str, Any], run: RunFolder) -> bool:
+    """Tell whether a kill came before the first checkpoint; where epochs are over, there must be one."""
+    is_saved = run.last.exists() or run.previous.exists()
+    return told["status"] == RUNNING and not is_saved and not run.has_journal()
 
 
 def _at_start(told: dict[str, Any], plan: Plan, run: RunFolder) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections import Counter
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from hga_cli import __version__
 from hga_cli.core.combinations import combination_name, parse_combinations
 from hga_cli.core.config import dump, to_toml
 from hga_cli.core.progress import Progress, Silent
-from hga_cli.core.run_folder import FINISHED, RUNNING, RunFolder
+from hga_cli.core.run_folder import FINISHED, RUNNING, RunFolder, WatchedRun, fresh_name, new_run, require_free
 from hga_cli.data.loading import Patches
 from hga_cli.data.ranges import ranges_of
 from hga_cli.data.raw.description import Description, as_tree
@@ -22,12 +23,12 @@ from hga_cli.engine.inference import TrainedModel
 from hga_cli.engine.loop import fit
 from hga_cli.engine.training import Training
 from hga_cli.engine.validation import Examination
-from hga_cli.workflows.plan import Plan, scheme_of
+from hga_cli.workflows.plan import Plan, patches_of, scheme_of
 from hga_cli.workflows.resume import continue_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class Built:
     """What a training needs beside its run folder."""
 
     training: Training
@@ -37,8 +38,32 @@ class Parts:
     examination: Examination | None
 
 
-def build_parts(plan: Plan) -> Parts:
-    """Build what may fail, on all ranks, so that a run is replaced only where its successor can begin.
+def begin(plan: Plan, runs_dir: Path, name: str | None, *, overwrite: bool) -> tuple[RunFolder, Built]:
+    """Build a training on all ranks, and only then make its run folder: an old run goes when this one can begin.
+
+    Args:
+        plan: what is trained, on what.
+        runs_dir: the folder of the runs.
+        name: of the run; None: data set, method, time.
+        overwrite: whether an old run of this name is replaced.
+
+    Raises:
+        UsageError: the name is not a plain file name.
+        DataError: a run of this name exists, or somebody trains in it, or a training case cannot be read.
+        ConfigError, SetupError: see ``build``.
+    """
+    ranks = plan.ranks
+    if ranks.is_first:
+        name = fresh_name(runs_dir, f"{plan.store.path.name}-{plan.config.method.name}") if name is None else name
+        require_free(runs_dir, name, overwrite=overwrite)
+    name = ranks.from_first(name)
+    built = build(plan)
+    run = ranks.from_first(new_run(runs_dir, name, overwrite=overwrite) if ranks.is_first else None)
+    return run if ranks.is_first else WatchedRun(run.path), built
+
+
+def build(plan: Plan) -> Built:
+    """Build what may fail, on all ranks.
 
     Raises:
         ConfigError: network, balancer, method and their options do not fit each other.
@@ -48,20 +73,14 @@ def build_parts(plan: Plan) -> Parts:
     training = Training(scheme_of(plan))
     if _writes_events(plan):
         summary_writer()
-    patches = Patches(
-        plan.store,
-        plan.sampler,
-        plan.config.data,
-        plan.config.augmentation,
-        seed=plan.config.seed,
-        part=(plan.ranks.rank, plan.ranks.count),
-        by_slice=plan.by_slice,
-    )
-    parts = Parts(
-        training=training, patches=patches, about=_about_model(plan), examination=_examination(plan, training)
+    built = Built(
+        training=training,
+        patches=patches_of(plan),
+        about=_about_model(plan),
+        examination=_examination(plan, training),
     )
     plan.ranks.gather(None)
-    return parts
+    return built
 
 
 def train(
@@ -69,7 +88,7 @@ def train(
     run: RunFolder,
     *,
     resume: bool = False,
-    parts: Parts | None = None,
+    built: Built | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train in a run folder, from the start or from its newest checkpoint.
@@ -78,7 +97,7 @@ def train(
         plan: what is trained, on what.
         run: where.
         resume: whether to continue what the folder has.
-        parts: what ``build_parts`` made of the plan; they are made here where none are given.
+        built: what ``build`` made of the plan; it is made here where none is given.
         progress: is told what happens.
 
     Returns:
@@ -86,7 +105,7 @@ def train(
         validated) and ``checkpoint``.
 
     Raises:
-        ConfigError: the parts do not fit each other, resumed with settings, data or processes that would alter the
+        ConfigError: what is built does not fit, resumed with settings, data or processes that would alter the
             run, or the loss is not finite.
         DataError: another process trains in this folder, or a case cannot be read.
         Interrupted: SIGINT or SIGTERM came.
@@ -94,8 +113,8 @@ def train(
     progress = progress or Silent()
     lock = run.lock()
     try:
-        parts = parts or build_parts(plan)
-        training = parts.training
+        built = built or build(plan)
+        training = built.training
         if resume:
             continue_run(training, plan, run, progress)
         else:
@@ -106,7 +125,7 @@ def train(
             run.log(line)
         events = Events(run.path / "events", training.epoch) if _writes_events(plan) else None
         with closing(events) if events else nullcontext():
-            fit(training, parts.patches, run, parts.about, progress, parts.examination, events)
+            fit(training, built.patches, run, built.about, progress, built.examination, events)
         run.write_about(_about_run(plan, FINISHED))
     finally:
         lock.release()

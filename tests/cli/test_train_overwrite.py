@@ -72,4 +72,6 @@ def test_a_kill_while_the_old_run_is_removed_leaves_no_half_of_it(tiny, monkeypa
             new_run(runs, "start", overwrite=True)
     assert not on_run(tiny, "start").exists()
     assert list(runs.glob("*/run.json")) == []
+    assert len(list(runs.glob(".removed-*"))) == 1
     assert list(new_run(runs, "start", overwrite=False).path.iterdir()) == []
+    assert list(runs.glob(".removed-*")) == []

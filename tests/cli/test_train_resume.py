@@ -8,7 +8,7 @@ import pytest
 import torch
 from _training_runs import files, journal, on_run, weights
 
-from hga_cli.core.run_folder import find_run
+from hga_cli.core.run_folder import RunFolder, find_run
 from hga_cli.engine.training import Training
 
 
@@ -133,9 +133,15 @@ class TestResume:
         assert weights(on_run(tiny, "a")) == weights(on_run(tiny, "straight"))
         assert journal(on_run(tiny, "a")) == journal(on_run(tiny, "straight"))
 
-    def test_a_finished_run_whose_checkpoints_are_gone(self, hga, tiny):
-        shutil.rmtree(on_run(tiny, "start") / "checkpoints")
-        hga.refuses("train", "--resume", "--run", "start", *tiny.runs, code=4, says="no checkpoint")
+    @pytest.mark.parametrize("status", ["finished", "running"])
+    def test_a_run_with_finished_epochs_whose_checkpoints_are_gone(self, hga, tiny, status):
+        hga(*tiny.training("--epochs", 1, "--run", "a"))
+        run = RunFolder(on_run(tiny, "a"))
+        run.write_about({**run.about(), "status": status})
+        shutil.rmtree(run.path / "checkpoints")
+        before = journal(run.path)
+        hga.refuses("train", "--resume", "--run", "a", *tiny.runs, code=4, says="no checkpoint")
+        assert journal(run.path) == before != []
 
     def test_not_together_with_overwrite(self, hga, tiny):
         says = "--resume and --overwrite contradict each other"

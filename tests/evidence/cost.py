@@ -1,6 +1,5 @@
 """What a step of each run costs: the trainings of a regime are built again, and make one step each in turn."""
 
-import json
 import time
 from collections import defaultdict
 from statistics import fmean
@@ -8,12 +7,10 @@ from statistics import fmean
 import torch
 from tables import scores_of
 
-from hga_cli.core.atomic import write_text
 from hga_cli.core.config import resolve
-from hga_cli.data.loading import Patches
 from hga_cli.data.store import Store
 from hga_cli.engine.training import Training
-from hga_cli.workflows.plan import plan, scheme_of
+from hga_cli.workflows.plan import patches_of, plan, scheme_of
 
 STEPS = 60
 """Four cycles over 15 combinations; one more step before them warms up."""
@@ -21,19 +18,12 @@ CPU = torch.device("cpu")
 
 
 def step_costs(work):
-    """Return regime -> run -> mean seconds of a step with its reading, on one thread with nothing beside.
-
-    They are kept in ``costs.json``, and measured again where a regime has other runs now.
-    """
+    """Return regime -> run -> mean seconds of a step with its reading, on one thread with nothing beside."""
     torch.set_num_threads(1)
-    file = work.folder / "costs.json"
-    kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    for regime in work.plan["regimes"]:
-        names = [name for name in work.plan["runs"] if scores_of(work, regime, name)]
-        if names != list(kept.get(regime, {})):
-            kept[regime] = in_turn({name: _training(work, regime, name) for name in names})
-            write_text(file, json.dumps(kept, indent=2))
-    return kept
+    runs = {
+        regime: [name for name in work.plan["runs"] if scores_of(work, regime, name)] for regime in work.plan["regimes"]
+    }
+    return {regime: in_turn({name: _training(work, regime, name) for name in names}) for regime, names in runs.items()}
 
 
 def in_turn(trainings):
@@ -51,6 +41,4 @@ def _training(work, regime, name):
     """Return the first training of a run at its start, and what its steps see."""
     ((folder, *_), *_) = scores_of(work, regime, name).folders
     planned = plan(Store(work.store), resolve(file=folder / "config.toml"), CPU)
-    config = planned.config
-    patches = Patches(planned.store, planned.sampler, config.data, config.augmentation, seed=config.seed)
-    return Training(scheme_of(planned)), patches
+    return Training(scheme_of(planned)), patches_of(planned)
