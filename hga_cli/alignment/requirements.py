@@ -3,10 +3,10 @@
 import tomllib
 
 from hga_cli.core.backbones import BACKBONES, Ability
-from hga_cli.core.catalog import TERMS, shipped
+from hga_cli.core.catalog import OUTER_UPDATES, SAMPLERS, TERMS, shipped
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import ConfigError, suggestion
-from hga_cli.core.settings import Config, Method
+from hga_cli.core.settings import Config, Method, Sampler
 
 
 def require_mark(config: Config) -> None:
@@ -29,6 +29,16 @@ def require_mark(config: Config) -> None:
         message = f"method '{config.method.name}' is made by {setting} = '{value}', found '{found}': "
         message += f"that is method '{twin}' by another name"
         raise ConfigError(message, hint=f"--method {twin} --set {setting}={found}; or --set {setting}={value}")
+
+
+def require_sampler(method: Method) -> None:
+    """Refuse an outer update without its sampler, and an order for a sampler that has none.
+
+    Raises:
+        ConfigError: the hint names the samplers that would do.
+    """
+    _require_cycles(method)
+    _require_order(method)
 
 
 def require_fit(method: Method, backbone: str, modalities: Combination) -> None:
@@ -63,3 +73,25 @@ def require_fit(method: Method, backbone: str, modalities: Combination) -> None:
 
 def _backbones_with(abilities: frozenset[Ability]) -> list[str]:
     return [name for name, entry in BACKBONES.entries.items() if abilities <= entry.abilities]
+
+
+def _require_cycles(method: Method) -> None:
+    sampler, outer = SAMPLERS.check(method.sampler.kind).name, method.outer.kind
+    needed = OUTER_UPDATES.load(outer).samplers
+    if needed and sampler not in needed:
+        names = " or ".join(needed)
+        message = f"method '{method.name}': outer.kind {outer} needs sampler.kind {names}, found {sampler}"
+        raise ConfigError(message, hint=f"--set method.sampler.kind={needed[0]}, or --set method.outer.kind=none")
+
+
+def _require_order(method: Method) -> None:
+    sampler, order, usual = method.sampler.kind, method.sampler.order, Sampler().order
+    if order == usual or SAMPLERS.load(sampler).has_order:
+        return
+    ordered = " or ".join(name for name in SAMPLERS.entries if SAMPLERS.load(name).has_order)
+    message = (
+        f"method '{method.name}': sampler.kind {sampler} has no order, "
+        f"so sampler.order should be {usual}, found {order}"
+    )
+    hint = f"--set method.sampler.order={usual}; or --set method.sampler.kind={ordered}, which has an order"
+    raise ConfigError(message, hint=hint)

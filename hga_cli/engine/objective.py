@@ -11,12 +11,11 @@ from torch import Tensor
 
 from hga_cli.alignment.preference import Preference
 from hga_cli.alignment.term import FUSED, Need, Outputs, Term
-from hga_cli.core.catalog import OUTER_UPDATES, SAMPLERS, TERMS
+from hga_cli.core.catalog import TERMS
 from hga_cli.core.combinations import Combination, all_combinations
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.options import check_options
 from hga_cli.core.settings import Method
-from hga_cli.core.settings import Sampler as SamplerSettings
 from hga_cli.core.settings import Term as TermSettings
 from hga_cli.networks.backbone import Backbone
 
@@ -49,15 +48,12 @@ class Objective:
 
     Raises:
         ConfigError: an unknown term or option, no term at all or none for a modality alone, weights that follow a
-            preference nobody makes, a warm-up of nothing, an outer update without its sampler, or an order for a
-            sampler that has none.
+            preference nobody makes, or a warm-up of nothing.
     """
 
     def __init__(
         self, settings: Method, modalities: Combination, omega: Mapping[str, float] | None = None, *, seed: int
     ) -> None:
-        _require_cycles(settings)
-        _require_order(settings)
         self._seed = seed
         self._settings = _computed(settings.terms)
         if not any(term.weight > 0 for term in self._settings.values()):
@@ -152,28 +148,6 @@ class Objective:
         if scaled and not makers:
             message = f"method '{method}': the scale of {', '.join(scaled)} follows a preference that no term makes"
             raise ConfigError(message, hint="add the term compactness or similarity, or empty the scale")
-
-
-def _require_cycles(settings: Method) -> None:
-    sampler, outer = SAMPLERS.check(settings.sampler.kind).name, settings.outer.kind
-    needed = OUTER_UPDATES.load(outer).samplers
-    if needed and sampler not in needed:
-        names = " or ".join(needed)
-        message = f"method '{settings.name}': outer.kind {outer} needs sampler.kind {names}, found {sampler}"
-        raise ConfigError(message, hint=f"--set method.sampler.kind={needed[0]}, or --set method.outer.kind=none")
-
-
-def _require_order(settings: Method) -> None:
-    sampler, order, usual = settings.sampler.kind, settings.sampler.order, SamplerSettings().order
-    if order == usual or SAMPLERS.load(sampler).has_order:
-        return
-    ordered = " or ".join(name for name in SAMPLERS.entries if SAMPLERS.load(name).has_order)
-    message = (
-        f"method '{settings.name}': sampler.kind {sampler} has no order, "
-        f"so sampler.order should be {usual}, found {order}"
-    )
-    hint = f"--set method.sampler.order={usual}; or --set method.sampler.kind={ordered}, which has an order"
-    raise ConfigError(message, hint=hint)
 
 
 def _computed(terms: Mapping[str, TermSettings]) -> dict[str, TermSettings]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from hga_cli.alignment.frequency import frequency_weights
-from hga_cli.alignment.requirements import require_fit, require_mark
+from hga_cli.alignment.requirements import require_fit, require_mark, require_sampler
 from hga_cli.core.backbones import BACKBONES
 from hga_cli.core.catalog import BALANCERS, OUTER_UPDATES, SAMPLERS
 from hga_cli.core.combinations import Combination, parse_combinations
@@ -74,6 +74,7 @@ def plan(store: Store, config: Config, device: torch.device, ranks: Ranks | None
     require_mark(config)
     _refuse_parts_of_batches(config, ranks)
     parse_combinations(config.validation.combinations, store.modalities)
+    require_sampler(config.method)
     Objective(config.method, store.modalities, seed=config.seed)
     require_fit(config.method, config.network.backbone, store.modalities)
     split, table = store.split(config.data.split), store.table(config.data.imbalance)

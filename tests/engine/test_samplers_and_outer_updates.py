@@ -7,11 +7,11 @@ import pytest
 from _training import make_store, planned, settings
 
 from hga_cli.alignment.outer_update import OuterUpdate
+from hga_cli.alignment.requirements import require_sampler
 from hga_cli.core.catalog import OUTER_UPDATES, SAMPLERS, shipped
 from hga_cli.core.config import resolve
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.registry import Entry
-from hga_cli.engine.objective import Objective
 
 MODALITIES = ("flair", "t1ce", "t2")
 AVAILABLE = {f"c{number}": MODALITIES[: 1 + number % 3] for number in range(9)} | {"full": MODALITIES}
@@ -36,10 +36,18 @@ def chosen(name, **changes):
     return resolve(flags={"method.name": name, **flags}).method
 
 
+@pytest.mark.parametrize(("outer", "sampler"), [("meta", "case"), ("interpolation", "dropout"), ("meta", "cycle")])
+def test_an_outer_update_without_its_cycles_is_refused(tmp_path, outer, sampler):
+    config = settings("joint", method__outer__kind=outer, method__sampler__kind=sampler)
+    with pytest.raises(ConfigError, match=f"outer.kind {outer} needs sampler.kind .*, found {sampler}") as caught:
+        planned(make_store(tmp_path / "store"), config)
+    assert "method.outer.kind=none" in caught.value.hint
+
+
 def test_a_new_outer_update_says_which_samplers_it_needs(third):
-    Objective(chosen("joint", outer__kind="third"), MODALITIES, seed=0)
+    require_sampler(chosen("joint", outer__kind="third"))
     with pytest.raises(ConfigError, match=r"third needs sampler\.kind dropout or case, found cycle") as caught:
-        Objective(chosen("cycle", outer__kind="third"), MODALITIES, seed=0)
+        require_sampler(chosen("cycle", outer__kind="third"))
     assert caught.value.hint.startswith("--set method.sampler.kind=dropout")
 
 
@@ -65,15 +73,15 @@ def test_an_order_is_refused_where_there_is_none(name):
     """Each way of the hint repairs it."""
     method = {"outer__kind": "none", "sampler__kind": name, "sampler__order": "group_fixed_order"}
     with pytest.raises(ConfigError, match=f"kind {name} has no order.*ascending_then_random, found group") as caught:
-        Objective(chosen("joint", **method), MODALITIES, seed=0)
+        require_sampler(chosen("joint", **method))
     assert caught.value.hint == (
         "--set method.sampler.order=ascending_then_random; or --set method.sampler.kind=cycle, which has an order"
     )
     for repair in ({"sampler__order": "ascending_then_random"}, {"sampler__kind": "cycle"}):
-        Objective(chosen("joint", **method | repair), MODALITIES, seed=0)
+        require_sampler(chosen("joint", **method | repair))
 
 
 def test_shipped_methods_combine_with_all_samplers():
     """None asks for an order that another sampler would refuse."""
     for method, sampler in product(shipped("presets/methods"), SAMPLERS.entries):
-        Objective(chosen(method, sampler__kind=sampler, outer__kind="none"), MODALITIES, seed=0)
+        require_sampler(chosen(method, sampler__kind=sampler, outer__kind="none"))

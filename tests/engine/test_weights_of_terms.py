@@ -119,11 +119,3 @@ def test_a_term_of_weight_0_makes_no_second_preference():
     terms = {"separate": {"scale": ["beta"]}, "compactness": {"weight": 0.1}, "similarity": {"weight": 0}}
     losses = run(terms, "flair", "t2")[1]
     assert not any(name.startswith("similarity") for name in losses.terms)
-
-
-@pytest.mark.parametrize(("outer", "sampler"), [("meta", "case"), ("interpolation", "dropout"), ("meta", "cycle")])
-def test_an_outer_update_without_its_cycles_is_refused(outer, sampler):
-    settings = method({"fused": {}}, outer={"kind": outer}, sampler={"kind": sampler})
-    with pytest.raises(ConfigError, match=f"outer.kind {outer} needs sampler.kind .*, found {sampler}") as caught:
-        Objective(settings, MODALITIES, seed=0)
-    assert "method.outer.kind=none" in caught.value.hint
