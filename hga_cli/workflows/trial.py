@@ -4,7 +4,7 @@ import resource
 import sys
 import time
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.data.loading import Batch, Patches
 from hga_cli.data.sampling import Draw, Kind, Sampler
 from hga_cli.engine.training import Scheme, Training
-from hga_cli.workflows.plan import Plan, scheme_of
+from hga_cli.workflows.plan import Plan, patches_of, scheme_of
 
 REPEATS = 2
 """Steps of each kind; the fastest counts, because the first one also prepares things."""
@@ -78,15 +78,7 @@ def dry_run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
     training = Training(scheme_of(plan))
     config = plan.config
     chosen = _Chosen(kinds=_one_of_each_size(plan.sampler) if config.optim.epochs else [])
-    patches = Patches(
-        plan.store,
-        chosen,
-        config.data,
-        config.augmentation,
-        seed=config.seed,
-        part=(plan.ranks.rank, plan.ranks.count),
-        by_slice=plan.by_slice,
-    )
+    patches = patches_of(plan, chosen)
     trials = []
     with stage(progress, "trial", len(chosen.kinds)):
         for place, kind in enumerate(chosen.kinds):
@@ -97,13 +89,7 @@ def dry_run(plan: Plan, progress: Progress | None = None) -> dict[str, Any]:
         "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
         "steps": training.scheme.steps,
         "hours": training.scheme.steps * mean / 3600,
-        "trials": [
-            {
-                name: getattr(one, name)
-                for name in ("combination", "cases", "shape", "loss", "reading_s", "step_s", "share", "peak_gib")
-            }
-            for one in trials
-        ],
+        "trials": [asdict(one) for one in trials],
     }
 
 
@@ -126,7 +112,8 @@ def _usual_step(scheme: Scheme) -> int:
     """Return the first step after the warm-up, or the next one if that measures cosines; a step of the training."""
     start = min(scheme.config.method.warm_up, scheme.config.optim.epochs - 1) * scheme.iterations
     every = scheme.config.log.cosine_every
-    return min(start + (every > 1 and start % every == 0), scheme.steps - 1)
+    usual = start + 1 if every > 1 and start % every == 0 else start
+    return min(usual, scheme.steps - 1)
 
 
 def _try(training: Training, patches: Patches, place: int, share: float) -> Trial:
