@@ -82,8 +82,8 @@ class RunFacts:
 
 def averaged_regions(metrics: Document) -> list[str]:
     """Return the regions of ``metrics.json`` that count in means over regions: all, where it has no rule for that."""
-    averaged: list[str] = metrics["conventions"].get("averaged", list(metrics["mean"]))
-    return averaged
+    rules = metrics["conventions"]
+    return list(rules["averaged"] if "averaged" in rules else metrics["mean"])
 
 
 def flat_settings(tree: Document, above: str = "") -> dict[str, Any]:

@@ -58,6 +58,7 @@ def begin(plan: Plan, runs_dir: Path, name: str | None, *, overwrite: bool) -> t
         require_free(runs_dir, name, overwrite=overwrite)
     name = ranks.from_first(name)
     built = build(plan)
+    ranks.gather(None)  # all have built
     run = ranks.from_first(new_run(runs_dir, name, overwrite=overwrite) if ranks.is_first else None)
     return run if ranks.is_first else WatchedRun(run.path), built
 
@@ -73,14 +74,12 @@ def build(plan: Plan) -> Built:
     training = Training(scheme_of(plan))
     if _writes_events(plan):
         summary_writer()
-    built = Built(
+    return Built(
         training=training,
         patches=patches_of(plan),
         about=_about_model(plan),
         examination=_examination(plan, training),
     )
-    plan.ranks.gather(None)
-    return built
 
 
 def train(

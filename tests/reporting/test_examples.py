@@ -13,15 +13,15 @@ from hga_cli.reporting.examples import choose, draw
 
 
 def metrics(scores):
-    """A document with rows of two regions around a mean: case -> combination -> mean Dice."""
+    """A document with rows of two regions around a mean, and one that does not count: case -> combination -> mean."""
     rows = [
         {"case": case, "combination": name, "region": region, "dice": mean + shift, "raw_dice": mean + shift}
         for case, of_case in scores.items()
         for name, mean in of_case.items()
-        for region, shift in (("WT", 0.1), ("ET", -0.1))
+        for region, shift in (("WT", 0.1), ("ET", -0.1), ("ETpp", -0.05))
     ]
     names = dict.fromkeys(name for of_case in scores.values() for name in of_case)
-    return {"cases": rows, "combinations": names}
+    return {"conventions": {"averaged": ["WT", "ET"]}, "cases": rows, "combinations": names}
 
 
 def shown(choices):
@@ -42,6 +42,7 @@ def test_few_cases(count, titles):
     found = choose(metrics({f"p{number}": {"t2": 0.5 + number / 10} for number in range(count)}), None)
     assert [one.title for one in found] == titles
     assert len({one.case for one in found}) == count
+    assert found[0].mean == pytest.approx(0.4 + count / 10)
     assert [one.mean for one in found] == sorted((one.mean for one in found), reverse=True)
 
 

@@ -55,6 +55,17 @@ def test_numbers(runs):
     assert found["joint"]["dice_sd"] != found["joint"]["dice_sd"]
 
 
+def test_a_region_that_does_not_count_is_in_no_mean(tmp_path):
+    """WT is 0.05 above the mean of both, ET as much below."""
+    runs, rules = Runs(tmp_path / "runs"), {**RULES, "averaged": ["WT"]}
+    runs.add("joint-1", scores(**JOINT), rules=rules)
+    runs.add("hga-1", scores(0.9, 0.3, 0.9), method="hga", rules=rules)
+    found = entries(runs)
+    assert (found["hga"]["dice"], found["joint"]["dice"]) == (pytest.approx(0.75), pytest.approx(0.525))
+    assert found["hga"]["regions"]["ET"]["dice"] == pytest.approx(0.65)
+    assert found["hga"]["differences"][ALL_REGIONS]["dice"]["mean_difference"] == pytest.approx(0.225)
+
+
 def test_paired_test(runs):
     """Six cases, all better, by 0.25 to 0.30: p is 2 / 2^6 whatever the sizes."""
     found = entries(runs)
