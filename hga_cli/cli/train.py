@@ -14,8 +14,8 @@ from hga_cli.core.errors import HgaError, UsageError
 
 METHODS, RECIPES = (", ".join(shipped(f"presets/{folder}")) for folder in ("methods", "recipes"))
 WHICH = (
-    "Default: hga, for modalities missing unequally and for few cases; joint for complete cases; hga-published to "
-    "compare with the paper, with its many steps."
+    "Default: hga, for modalities missing unequally, the more so with few cases; joint for complete cases; "
+    "hga-published to compare with the paper, with its many steps."
 )
 BACKBONE_NAMES, BALANCER_NAMES = ", ".join(BACKBONES.entries), ", ".join(BALANCERS.entries)
 

@@ -96,7 +96,7 @@ def watch(command):
     """Run a command and return what it had at most: processes, GiB of all, GiB of those it started."""
     looks = []
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as main:
-        while main.poll() is None:
+        while not looks or main.poll() is None:
             memory = memory_of(family(main.pid))
             looks.append((len(memory), sum(memory.values()), sum(memory.values()) - memory.get(main.pid, 0)))
             time.sleep(INTERVAL)
