@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+import resource
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -14,6 +16,8 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Of ``mallopt`` in the C library of Linux."""
 KEPT = 2**31 - 1
 """Bytes that a process may hold ready, and the largest block that comes from them."""
+STATUS = Path("/proc/self/status")
+"""What Linux tells of this process."""
 
 
 def keep_memory() -> None:
@@ -47,3 +51,15 @@ def enough_memory(what: str, hint: str) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         message = f"the memory of the GPU does not suffice for {what}: {str(error).splitlines()[0]}"
         raise ConfigError(message, hint=hint) from None
+
+
+def peak_of_process() -> int:
+    """Return the most memory (bytes) that this process ever had.
+
+    Linux tells it as VmHWM; ``ru_maxrss`` begins there with that of the process that started this one.
+    """
+    for line in STATUS.read_text(encoding="utf-8", errors="replace").splitlines() if STATUS.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,11 +1,8 @@
 """One real step for each number of modalities, before a long training: does it fit, and how long will it take."""
 
-import resource
-import sys
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -14,13 +11,12 @@ from hga_cli.core.combinations import combination_name
 from hga_cli.core.progress import Progress, Silent, stage
 from hga_cli.data.loading import Batch, Patches
 from hga_cli.data.sampling import Draw, Kind, Sampler
+from hga_cli.engine.memory import peak_of_process
 from hga_cli.engine.training import Scheme, Training
 from hga_cli.workflows.plan import Plan, patches_of, scheme_of
 
 REPEATS = 2
 """Steps of each kind; the fastest counts, because the first one also prepares things."""
-STATUS = Path("/proc/self/status")
-"""What Linux tells of this process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,16 +144,4 @@ def _learn(training: Training, batch: Batch) -> float:
 def _peak_gib(device: torch.device) -> float:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
-    return _peak_of_process() / 2**30
-
-
-def _peak_of_process() -> int:
-    """Return the most memory (bytes) that this process ever had.
-
-    Linux tells it as VmHWM; ``ru_maxrss`` begins there with that of the process that started this one.
-    """
-    for line in STATUS.read_text(encoding="utf-8", errors="replace").splitlines() if STATUS.exists() else ():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return peak_of_process() / 2**30

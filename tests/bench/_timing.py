@@ -3,7 +3,6 @@
 import json
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 
 from rich.console import Console
@@ -28,13 +27,10 @@ class Row:
 
 
 def peak_memory():
-    """Return the most memory this process ever had, in GiB.
+    """Return the most memory this process ever had, in GiB."""
+    from hga_cli.engine.memory import peak_of_process  # not above: processes that are measured shall not load torch
 
-    Not ``ru_maxrss``, which on Linux starts with that of the process that started this one.
-    """
-    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    (line,) = (line for line in status if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 2**20
+    return peak_of_process() / 2**30
 
 
 def seconds(function, *arguments):

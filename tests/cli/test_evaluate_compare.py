@@ -118,6 +118,16 @@ def test_other_rules(hga, runs):
     hga.refuses(*evaluating(runs, "road", "--compare", "better"), code=3, says=says)
 
 
+def test_a_rule_that_one_evaluation_does_not_know(hga, runs):
+    """Whichever comes first: one made before the rule was there is evaluated again."""
+    rules = json.loads((folder(runs / "runs" / "better") / "metrics.json").read_text())["conventions"]
+    del rules["averaged"]
+    change(runs, conventions=rules)
+    for pair in (("road", "better"), ("better", "road")):
+        says = ["scored by different rules", "averaged: ", "the same version"]
+        hga.refuses(*evaluating(runs, pair[0], "--compare", pair[1]), code=3, says=says)
+
+
 def test_not_evaluated(hga, runs):
     (folder(runs / "runs" / "better") / "metrics.json").unlink()
     hga.refuses(*evaluating(runs, "road", "--compare", "better"), code=3, says=["metrics.json", "evaluate it first"])

@@ -16,6 +16,13 @@ METHODS = shipped("presets/methods")
 PUBLISHED = resolve(flags={"method.name": "hga-published"}).method
 
 
+@pytest.mark.parametrize("recipe", shipped("presets/recipes"))
+def test_a_recipe_gives_every_method_the_same_steps(recipe):
+    optims = [resolve(recipe=recipe, flags={"method.name": method}).optim for method in METHODS]
+    ((epochs, iterations),) = {(optim.epochs, optim.iterations) for optim in optims}
+    assert epochs * iterations > 0
+
+
 class Heard(Silent):
     """Keeps what is warned of."""
 

@@ -9,8 +9,8 @@ import pytest
 from _training import MODALITIES, make_store, one_thread, planned, settings
 
 from hga_cli.data.sampling import Draw, Kind
+from hga_cli.engine import memory
 from hga_cli.engine.training import Training
-from hga_cli.workflows import trial
 from hga_cli.workflows.trial import dry_run
 
 
@@ -113,14 +113,14 @@ def test_peak_is_that_of_this_process(tmp_path, monkeypatch):
     """As Linux tells it; ru_maxrss begins with the parent's."""
     status = tmp_path / "status"
     status.write_text("Name:\thga\nVmHWM:\t  3072 kB\nVmRSS:\t  1024 kB\n", encoding="utf-8")
-    monkeypatch.setattr(trial, "STATUS", status)
-    assert trial._peak_of_process() == 3 * 2**20
+    monkeypatch.setattr(memory, "STATUS", status)
+    assert memory.peak_of_process() == 3 * 2**20
 
 
 @pytest.mark.parametrize(("system", "peak"), [("linux", 5 * 2**20), ("darwin", 5 * 2**10)])
 def test_peak_where_no_file_tells_it(tmp_path, monkeypatch, system, peak):
     """ru_maxrss is in KiB, but in bytes on macOS."""
-    monkeypatch.setattr(trial, "STATUS", tmp_path / "absent")
+    monkeypatch.setattr(memory, "STATUS", tmp_path / "absent")
     monkeypatch.setattr(sys, "platform", system)
     monkeypatch.setattr(resource, "getrusage", {resource.RUSAGE_SELF: SimpleNamespace(ru_maxrss=5 * 2**10)}.get)
-    assert trial._peak_of_process() == peak
+    assert memory.peak_of_process() == peak
