@@ -22,7 +22,7 @@ from hga_cli.data.augmentation import apply_to_images, apply_to_label, draw_chan
 from hga_cli.data.imbalance import item_of
 from hga_cli.data.lists import Item
 from hga_cli.data.patches import CaseReader
-from hga_cli.data.sampling import Sampler
+from hga_cli.data.sampling import Draws
 from hga_cli.data.store import Box, Store
 
 AHEAD = 4
@@ -74,7 +74,7 @@ class Patches(Dataset[Batch]):
     def __init__(
         self,
         store: Store,
-        sampler: Sampler,
+        sampler: Draws,
         settings: Data,
         augmentation: Augmentation,
         *,

@@ -33,8 +33,15 @@ class Kind:
     """Of all steps, in the long run."""
 
 
-class Sampler(Protocol):
+class Draws(Protocol):
     """Says what each step sees."""
+
+    def draw(self, step: int) -> Draw:
+        """Return what step ``step`` (0, 1, ... over the whole training) sees."""
+
+
+class Sampler(Draws, Protocol):
+    """Draws for a training."""
 
     has_order: ClassVar[bool]
     """Whether ``method.sampler.order`` says something to it."""
@@ -46,9 +53,6 @@ class Sampler(Protocol):
     @property
     def kinds(self) -> list[Kind]:
         """What can be drawn, and how often."""
-
-    def draw(self, step: int) -> Draw:
-        """Return what step ``step`` (0, 1, ... over the whole training) sees."""
 
 
 def kinds_of(pools: Mapping[Combination, list[str]], often: Mapping[Combination, float], batch: int) -> list[Kind]:

@@ -15,7 +15,7 @@ from hga_cli.core.settings import Config
 from hga_cli.data.imbalance import ImbalanceTable, item_of
 from hga_cli.data.loading import Patches
 from hga_cli.data.patches import CaseReader
-from hga_cli.data.sampling import Sampler
+from hga_cli.data.sampling import Draws, Sampler
 from hga_cli.data.store import Store
 from hga_cli.engine.objective import Objective
 from hga_cli.engine.precision import check_precision
@@ -134,7 +134,7 @@ def scheme_of(plan: Plan) -> Scheme:
     )
 
 
-def patches_of(plan: Plan, sampler: Sampler | None = None) -> Patches:
+def patches_of(plan: Plan, sampler: Draws | None = None) -> Patches:
     """Return what the steps of a plan see, on this rank; with another sampler, what that draws."""
     return Patches(
         plan.store,

@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
@@ -24,12 +24,6 @@ class _Chosen:
     """Draws that were chosen, one of each kind."""
 
     kinds: list[Kind]
-    has_order: ClassVar[bool] = False
-
-    @property
-    def default_iterations(self) -> int:
-        """As many as there are."""
-        return len(self.kinds)
 
     def draw(self, step: int) -> Draw:
         """Return the chosen draw of a kind."""

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from _training import CASES, MODALITIES, assert_same_tensors, make_store, one_thread, planned, settings, training_of
+from _training import CASES, MODALITIES, assert_same_tensors, make_store, planned, settings, training_of
 
 from hga_cli.core.errors import DataError
 from hga_cli.data.store import Store, case_path
@@ -12,12 +12,6 @@ from hga_cli.engine.network import build_network
 
 WHOLE = dict.fromkeys(CASES, MODALITIES)
 STEPS = 14
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 def spoil(store, case, modality, *, how):

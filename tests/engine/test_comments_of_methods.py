@@ -5,7 +5,7 @@ import re
 
 import pytest
 from _comments import PROSE, arguments, commands, comment
-from _training import CASES, MODALITIES, TINY, make_store, one_thread, planned, training_of
+from _training import CASES, MODALITIES, TINY, make_store, planned, training_of
 
 from hga_cli.core.catalog import shipped
 from hga_cli.core.config import resolve
@@ -29,12 +29,6 @@ ABLATIONS = [
     ),
 ]
 """Of hga-published: name, terms, outer update, terms with a scale."""
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

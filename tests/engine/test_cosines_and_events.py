@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from _training import assert_same_tensors, journal, make_store, one_thread, planned, run_folder, settings
+from _training import assert_same_tensors, journal, make_store, planned, run_folder, settings
 from torch import nn
 
 from hga_cli.core.errors import SetupError
@@ -19,12 +19,6 @@ from hga_cli.engine.events import Events, numbers
 from hga_cli.workflows.train import train
 
 ANGLES = json.loads((Path(__file__).parent / "golden_grad_angle.json").read_text())
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

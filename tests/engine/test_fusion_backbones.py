@@ -1,7 +1,7 @@
 """Networks with late or early fusion, and ShaSpec, are trained by the methods like any other."""
 
 import pytest
-from _training import make_store, one_thread, planned, settings, training_of
+from _training import make_store, planned, settings, training_of
 
 from hga_cli.core.errors import ConfigError
 
@@ -13,12 +13,6 @@ NETWORKS = {
     "swinunetr_early": {"network__width": 12, "data__patch": [64, 32], "network__dims": 2},
 }
 """The smallest patches that they take."""
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

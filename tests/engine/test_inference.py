@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from _training import MODALITIES, description, make_store, one_thread, planned, settings, training_of
+from _training import MODALITIES, description, make_store, planned, settings, training_of
 from torch import nn
 
 from hga_cli.core.combinations import all_combinations
@@ -12,12 +12,6 @@ from hga_cli.engine.network import build_network
 
 BACKGROUNDS = {"flair": -1.5, "t1ce": -0.5, "t2": -2.0}
 EVERY = all_combinations(MODALITIES)
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 def model(patch=(16, 16, 16), **changes):

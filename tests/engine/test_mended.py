@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from _training import make_store, one_thread, planned, run_folder, settings, training_of
+from _training import make_store, planned, run_folder, settings, training_of
 
 from hga_cli.core.errors import ConfigError, DataError
 from hga_cli.core.run_folder import new_run
@@ -15,12 +15,6 @@ from hga_cli.engine.checkpoint import load_checkpoint
 from hga_cli.engine.ranks import Ranks
 from hga_cli.workflows.plan import plan
 from hga_cli.workflows.train import train
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

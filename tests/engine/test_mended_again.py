@@ -12,7 +12,6 @@ from _training import (
     description,
     journal,
     make_store,
-    one_thread,
     planned,
     prepared,
     run_folder,
@@ -34,12 +33,6 @@ from hga_cli.workflows.plan import plan
 from hga_cli.workflows.train import train
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -33,12 +33,6 @@ from hga_cli.workflows.train import train
 ITERATIONS, EPOCHS = 2, 2
 
 
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """Three cases train, two validate."""

@@ -10,7 +10,6 @@ from _training import (
     finished,
     journal,
     make_store,
-    one_thread,
     planned,
     run_folder,
     settings,
@@ -26,12 +25,6 @@ from hga_cli.engine.objective import Objective
 from hga_cli.workflows.train import train
 
 METHODS = shipped("presets/methods")
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

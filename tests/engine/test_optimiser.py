@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from _training import assert_same_tensors, make_store, one_thread, planned, run_folder, settings, training_of
+from _training import assert_same_tensors, make_store, planned, run_folder, settings, training_of
 
 from hga_cli.core.errors import ConfigError, SetupError
 from hga_cli.core.settings import Optim
@@ -16,12 +16,6 @@ from hga_cli.engine.optimiser import gradient_norm, learning_rate
 from hga_cli.engine.precision import check_precision
 from hga_cli.losses.segmentation import cross_entropy, dice
 from hga_cli.workflows.train import train
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,18 +5,12 @@ from itertools import product
 
 import pytest
 import torch
-from _training import assert_same_tensors, make_store, one_thread, planned, settings, training_of
+from _training import assert_same_tensors, make_store, planned, settings, training_of
 
 from hga_cli.core.combinations import all_combinations
 from hga_cli.core.errors import ConfigError
 from hga_cli.engine.network import compile_passes, recompute
 from hga_cli.networks.backbone import Backbone, Prediction
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

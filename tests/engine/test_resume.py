@@ -37,12 +37,6 @@ EPOCHS, ITERATIONS = 3, 5  # cycles of 7 steps cross the epochs; the last one is
 METHODS = ("hga-published", "hga")
 
 
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
-
-
 def config(method, **changes):
     return settings(method, **{"optim__epochs": EPOCHS, "optim__iterations": ITERATIONS, **changes})
 

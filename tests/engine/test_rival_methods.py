@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from _training import CASES, MODALITIES, assert_same_tensors, make_store, one_thread, planned, settings, training_of
+from _training import CASES, MODALITIES, assert_same_tensors, make_store, planned, settings, training_of
 from test_absent_modalities import WHOLE, spoil
 
 from hga_cli.core.config import resolve
@@ -34,12 +34,6 @@ TERMS = {
 """Method -> its terms, but for deep supervision, which unet and shaspec do not have."""
 OWN = {method: "shaspec" if method.startswith("shaspec") else "unet" for method in TERMS}
 WITH_CYCLE = {"joint-hga", "gmd-hga", "shaspec-hga"}
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

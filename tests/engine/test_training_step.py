@@ -11,7 +11,6 @@ from _training import (
     assert_same_tensors,
     journal,
     make_store,
-    one_thread,
     planned,
     run_folder,
     settings,
@@ -26,12 +25,6 @@ from hga_cli.engine.optimiser import learning_rate
 from hga_cli.workflows.train import train
 
 RATES = json.loads((Path(__file__).parent / "golden_learning_rate.json").read_text())["rates"]
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

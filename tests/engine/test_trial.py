@@ -6,18 +6,12 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from _training import MODALITIES, make_store, one_thread, planned, settings
+from _training import MODALITIES, make_store, planned, settings
 
 from hga_cli.data.sampling import Draw, Kind
 from hga_cli.engine import memory
 from hga_cli.engine.training import Training
 from hga_cli.workflows.trial import dry_run
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from _training import assert_same_tensors, journal, make_store, one_thread, planned, run_folder, settings
+from _training import assert_same_tensors, journal, make_store, planned, run_folder, settings
 
 from hga_cli.core.combinations import all_combinations
 from hga_cli.core.progress import Silent
@@ -22,12 +22,6 @@ from hga_cli.workflows.train import train
 
 EPOCHS = 4
 COMBINATIONS = ["flair", "t1ce", "t2", "flair+t1ce", "flair+t2", "t1ce+t2", "flair+t1ce+t2"]
-
-
-@pytest.fixture(autouse=True)
-def slow_but_sure():
-    with one_thread():
-        yield
 
 
 @pytest.fixture(scope="module")
