@@ -49,8 +49,9 @@ class Similarity(Term):
 
     def __call__(self, outputs: Outputs) -> TermResult:
         """Return loss and distance of each modality."""
+        teacher = outputs.fused.feature
         pairs = {
-            modality: similarity(alone.feature, outputs.fused.feature, outputs.truth, outputs.classes)
+            modality: similarity(alone.feature, teacher, outputs.truth, outputs.classes)
             for modality, alone in outputs.alone.items()
         }
         distance = {modality: value for modality, (_, value) in pairs.items()}

@@ -1,10 +1,11 @@
 """The contract between networks and everything that trains or uses them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from hga_cli.core.combinations import Combination
@@ -19,13 +20,18 @@ class Prediction:
 
     logits: Tensor
     """(B, K, *space)."""
-    feature: Tensor
-    """(B, C, *space): input of the last layer, for prototypes."""
+    features: tuple[Tensor, ...]
+    """(B, C, *space): input of the last layer. With late fusion that of each modality."""
     deep: tuple[Tensor, ...] = ()
     """Logits for deep supervision, fine to coarse, (B, K, *space / factor); some backbones have them in training only.
     The first may be at full resolution, made at an earlier place than ``logits``."""
     deepest: Tensor | None = None
     """(B, C, *space / stride): where the network is narrowest; of backbones with ``Ability.DEEPEST``."""
+
+    @property
+    def feature(self) -> Tensor:
+        """The mean of ``features``, (B, C, *space), for prototypes; computed when asked for, as many losses do not."""
+        return mean(self.features)
 
 
 class Backbone(nn.Module, ABC):
@@ -68,3 +74,8 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def shared_parameters(self) -> Iterable[nn.Parameter]:
         """Return the parameters that all modalities train (what balancers merge gradients for)."""
+
+
+def mean(values: Sequence[Tensor]) -> Tensor:
+    """Return the mean of tensors of one shape, rounded once; of a single one itself."""
+    return torch.stack(tuple(values)).mean(0) if len(values) > 1 else values[0]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hga_cli.core.combinations import Combination
-from hga_cli.networks.backbone import Backbone, Features, Prediction
+from hga_cli.networks.backbone import Backbone, Features, Prediction, mean
 from hga_cli.networks.sizes import cropped, padded
 from hga_cli.networks.typed import PerModality
 from hga_cli.networks.unet import CONVOLUTION
@@ -57,14 +57,12 @@ class LateFusion(Backbone):
         return {name: _predict(self.bodies[name], self.output, image) for name, image in images.items()}
 
     def fuse(self, features: Features, combination: Combination) -> Prediction:
-        """Return the mean of logits, features and coarser logits over the combination."""
+        """Return the mean of logits, coarser ones too, over the combination, and the features to take it of."""
         parts: list[Prediction] = [features[name] for name in combination]
-        if len(parts) == 1:
-            return parts[0]
         return Prediction(
-            logits=_mean([part.logits for part in parts]),
-            feature=_mean([part.feature for part in parts]),
-            deep=tuple(_mean(level) for level in zip(*(part.deep for part in parts), strict=True)),
+            logits=mean([part.logits for part in parts]),
+            features=tuple(feature for part in parts for feature in part.features),
+            deep=tuple(mean(level) for level in zip(*(part.deep for part in parts), strict=True)),
         )
 
     def shared_parameters(self) -> Iterable[nn.Parameter]:
@@ -115,12 +113,8 @@ def _predict(body: Body, output: nn.Module, image: Tensor) -> Prediction:
     factors = [feature.shape[-1] // level.shape[-1] for level in deep]
     return Prediction(
         logits=cropped(output(feature), space),
-        feature=cropped(feature, space),
+        features=(cropped(feature, space),),
         deep=tuple(
             cropped(level, [-(-edge // factor) for edge in space]) for level, factor in zip(deep, factors, strict=True)
         ),
     )
-
-
-def _mean(values: Sequence[Tensor]) -> Tensor:
-    return torch.stack(tuple(values)).mean(0)

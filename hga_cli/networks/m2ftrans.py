@@ -122,7 +122,7 @@ class M2FTrans(SeparableBackbone):
             value = step.join(self._skip(groups, weights, raised, up), raised)
             raises.append(raised)
         heads = zip(self.deep_heads, reversed(raises), strict=True) if self.training else ()
-        return Prediction(logits=self.head(value), feature=value, deep=tuple(head(one) for head, one in heads))
+        return Prediction(logits=self.head(value), features=(value,), deep=tuple(head(one) for head, one in heads))
 
     def _look(self, groups: Sequence[Mapping[str, Parts]]) -> tuple[Tensor, list[dict[str, Tensor]]]:
         """Return what the fusion tokens see, (G B, D, *grid), and the weights (B, 1, *grid) of each group's places."""

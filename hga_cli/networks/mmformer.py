@@ -121,7 +121,7 @@ class MMFormer(SeparableBackbone):
             value = step.join(skip, step.raised(value))
             deep.insert(0, value)
         logits = [head(one) for head, one in zip(self.deep_heads, deep[1:], strict=True)]
-        return Prediction(logits=self.head(value), feature=value, deep=tuple(logits))
+        return Prediction(logits=self.head(value), features=(value,), deep=tuple(logits))
 
     def _between(self, groups: Sequence[Mapping[str, Parts]]) -> Tensor:
         """Return what the tokens of each group say about each place, (G B, M C, *grid)."""

@@ -26,14 +26,11 @@ def norm_relu(stacked: Tensor, norms: Sequence[nn.GroupNorm]) -> Tensor:
     Raises:
         ValueError: a group has one number only.
     """
-    if stacked[0].numel() == norms[0].num_groups:
-        message = f"Expected more than 1 value per group, found the shape {tuple(stacked.shape)}"
-        raise ValueError(message)
+    require_several(stacked, norms)
     if stacked.device.type != "cpu" or torch.compiler.is_compiling():
         parts = [norm(part) for norm, part in zip(norms, stacked.chunk(len(norms)), strict=True)]
         return functional.relu(torch.cat(parts) if len(parts) > 1 else parts[0], inplace=True)
-    weights = [value for norm in norms for value in (norm.weight, norm.bias)]
-    result: Tensor = _NormReLU.apply(stacked, norms[0].num_groups, norms[0].eps, *weights)  # type: ignore[no-untyped-call]
+    result: Tensor = _NormReLU.apply(stacked, norms[0].num_groups, norms[0].eps, *weights_of(norms))  # type: ignore[no-untyped-call]
     return result
 
 
@@ -42,15 +39,8 @@ class _NormReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, stacked: Tensor, groups: int, eps: float, *weights: Tensor) -> Tensor:
-        stacked = stacked.contiguous(memory_format=_layout(stacked))
-        result = torch.empty_like(stacked)
-        moments = []
-        parts = zip(weights[::2], weights[1::2], _split(stacked, weights), _split(result, weights), strict=True)
-        for weight, bias, part, target in parts:
-            space = part[0, 0].numel()
-            normed, *moment = aten.native_group_norm(part, weight, bias, *part.shape[:2], space, groups, eps)
-            torch.clamp_min(normed, 0, out=target)
-            moments += moment
+        stacked = stacked.contiguous(memory_format=layout_of(stacked))
+        result, moments = activated(stacked, weights, groups, eps)
         ctx.save_for_backward(stacked, result, *moments, *weights)
         ctx.groups = groups
         return result
@@ -59,11 +49,30 @@ class _NormReLU(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         stacked, result, *rest = ctx.saved_tensors
         moments, weights = rest[: len(rest) // 2], rest[len(rest) // 2 :]
-        changed = aten.threshold_backward(gradient.contiguous(memory_format=_layout(stacked)), result, 0)
-        back = _contiguous if stacked.is_contiguous() else _channels_last
-        parts = _split(changed, weights), _split(stacked, weights), moments[::2], moments[1::2], weights[::2]
-        to_weights = [part for values in zip(*parts, strict=True) for part in back(*values, ctx.groups)]
-        return changed, None, None, *to_weights
+        changed = aten.threshold_backward(gradient.contiguous(memory_format=layout_of(stacked)), result, 0)
+        return changed, None, None, *through_norm(changed, stacked, moments, weights, ctx.groups)
+
+
+def activated(stacked: Tensor, weights: Sequence[Tensor], groups: int, eps: float) -> tuple[Tensor, list[Tensor]]:
+    """Return norm and ReLU of all modalities in one map, and mean and scale of each."""
+    result = torch.empty_like(stacked)
+    moments = []
+    parts = zip(weights[::2], weights[1::2], _split(stacked, weights), _split(result, weights), strict=True)
+    for weight, bias, part, target in parts:
+        space = part[0, 0].numel()
+        normed, *moment = aten.native_group_norm(part, weight, bias, *part.shape[:2], space, groups, eps)
+        torch.clamp_min(normed, 0, out=target)
+        moments += moment
+    return result, moments
+
+
+def through_norm(
+    gradient: Tensor, stacked: Tensor, moments: Sequence[Tensor], weights: Sequence[Tensor], groups: int
+) -> list[Tensor]:
+    """Turn the gradient of normed maps into that of ``stacked``, and return those of weights and biases."""
+    back = _contiguous if stacked.is_contiguous() else _channels_last
+    parts = _split(gradient, weights), _split(stacked, weights), moments[::2], moments[1::2], weights[::2]
+    return [part for values in zip(*parts, strict=True) for part in back(*values, groups)]
 
 
 def _contiguous(
@@ -112,12 +121,24 @@ def _rows(sample: Tensor) -> Tensor:
     return flat.view(-1, gcd(voxels, ROW) * channels)
 
 
+def require_several(stacked: Tensor, norms: Sequence[nn.GroupNorm]) -> None:
+    """Refuse groups of one number, as torch's layer does (ValueError)."""
+    if stacked[0].numel() == norms[0].num_groups:
+        message = f"Expected more than 1 value per group, found the shape {tuple(stacked.shape)}"
+        raise ValueError(message)
+
+
+def weights_of(norms: Sequence[nn.GroupNorm]) -> list[Tensor]:
+    """Return weight and bias of the first, of the second, ..."""
+    return [value for norm in norms for value in (norm.weight, norm.bias)]
+
+
 def _split(stacked: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return the part of each modality, (B, C, *space)."""
     return stacked.chunk(len(weights) // 2)
 
 
-def _layout(value: Tensor) -> torch.memory_format:
+def layout_of(value: Tensor) -> torch.memory_format:
     """Return how a map lies in memory."""
     last = torch.channels_last_3d if value.ndim == 5 else torch.channels_last
     if not value.is_contiguous() and value.is_contiguous(memory_format=last):

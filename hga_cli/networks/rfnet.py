@@ -91,7 +91,7 @@ class RFNet(SeparableBackbone):
             logits, skip = self._fused(groups, -place, raised)
             value = step.join(skip, raised)
             deep.insert(0, logits)
-        return Prediction(logits=self.head(value), feature=value, deep=tuple(deep))
+        return Prediction(logits=self.head(value), features=(value,), deep=tuple(deep))
 
     def _fused(
         self, groups: Sequence[Mapping[str, tuple[Part, ...]]], place: int, raised: Tensor | None

@@ -99,7 +99,7 @@ class SeparableBackbone(Backbone):
         deep = [cropped(one, [-(-edge // (full // one.shape[-1])) for edge in space]) for one in whole.deep]
         maps = [cropped(whole.logits, space), cropped(whole.feature, space), *deep]
         predictions = zip(*(one.chunk(len(groups)) for one in maps), strict=True)
-        return [Prediction(logits=one, feature=feature, deep=tuple(rest)) for one, feature, *rest in predictions]
+        return [Prediction(logits=one, features=(feature,), deep=tuple(rest)) for one, feature, *rest in predictions]
 
     def decode_alone(self, features: Features, modality: str) -> Tensor:
         """Return the logits of the separate decoder."""

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import ConfigError
-from hga_cli.networks.backbone import Backbone, Features, Prediction
+from hga_cli.networks.backbone import Backbone, Features, Prediction, mean
 from hga_cli.networks.fusion import output_layer
 from hga_cli.networks.sizes import cropped, padded, require_fitting_patch
 from hga_cli.networks.slots import shared_parameters
@@ -107,15 +107,15 @@ class ShaSpec(Backbone):
         """Fill the slots and decode."""
         there: dict[str, Encoded] = {name: features[name] for name in combination}
         first = there[combination[0]]
-        average = torch.stack([one.shared for one in there.values()]).mean(0)
+        average = mean([one.shared for one in there.values()])
         empty = [torch.zeros_like(skip) for skip in first.skips]
         slots = [there[name].composed if name in there else average for name in self.modalities]
         skips = [there[name].skips if name in there else empty for name in self.modalities]
         feature = self.decoder(torch.cat(slots, 1), [torch.cat(level, 1) for level in zip(*skips, strict=True)])
         return Disentangled(
             logits=cropped(self.output(feature), first.space),
-            feature=cropped(feature, first.space),
-            deepest=torch.stack([one.composed for one in there.values()]).mean(0),
+            features=(cropped(feature, first.space),),
+            deepest=mean([one.composed for one in there.values()]),
             shared={name: one.shared for name, one in there.items()},
             recognised={name: one.recognised for name, one in there.items()},
         )

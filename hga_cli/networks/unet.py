@@ -5,7 +5,7 @@ mean over the modalities that are there. It is the small backbone of HGA (width 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from hga_cli.core.combinations import Combination
 from hga_cli.core.errors import ConfigError
-from hga_cli.networks.backbone import Backbone, Features, Prediction
+from hga_cli.networks.backbone import Backbone, Features, Prediction, mean
+from hga_cli.networks.cpu_convolutions import convolved, norm_relu_convolution, pointwise
 from hga_cli.networks.norm_relu import norm_relu
 
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -79,15 +80,9 @@ class EnsembleUNet(Backbone):
         return dict(zip(names, parts, strict=True))
 
     def fuse(self, features: Features, combination: Combination) -> Prediction:
-        """Return the means of logits and features over the combination."""
-        if len(combination) == 1:
-            logits, feature, deepest = features[combination[0]]
-            return Prediction(logits=logits, feature=feature, deepest=deepest)
-        logits, feature, deepest = (
-            torch.stack(parts).sum(0) / len(parts)
-            for parts in zip(*(features[name] for name in combination), strict=True)
-        )
-        return Prediction(logits=logits, feature=feature, deepest=deepest)
+        """Return the mean of logits over the combination, and the features to take it of."""
+        logits, shown, deepest = zip(*(features[name] for name in combination), strict=True)
+        return Prediction(logits=mean(logits), features=shown, deepest=mean(deepest))
 
     def shared_parameters(self) -> Iterable[nn.Parameter]:
         """Return all convolutions, and the norms where they do not belong to the modalities."""
@@ -108,12 +103,12 @@ class EnsembleUNet(Backbone):
 
     def _run(self, stacked: Tensor, names: Combination) -> tuple[Tensor, Tensor, Tensor]:
         owners = names if self.own_norms else COMMON
-        skips = [self.down[0](stacked, owners)]
+        skips = [self.down[0]([stacked], owners)]
         for level in list(self.down)[1:]:
-            skips.append(level(_max_pool(skips[-1], self.dims), owners))
+            skips.append(level([_max_pool(skips[-1], self.dims)], owners))
         value = deepest = skips.pop()
         for level, skip in zip(self.up, reversed(skips), strict=True):
-            value = level(torch.cat([skip, _doubled(value, skip.shape[2:])], 1), owners)
+            value = level([skip, _doubled(value, skip.shape[2:])], owners)
         return pointwise(self.head, value), value, deepest
 
 
@@ -129,11 +124,19 @@ class DoubleConvolution(nn.Module):
             {name: nn.ModuleList([_group_norm(middle), _group_norm(outputs)]) for name in owners}
         )
 
-    def forward(self, stacked: Tensor, owners: Combination) -> Tensor:
-        """Map (n B, inputs, *space), n owners one after another, to (n B, outputs, *space)."""
-        for place, convolution in enumerate(self.convolutions):
-            stacked = norm_relu(convolution(stacked), [self._norm(name, place) for name in owners])
-        return stacked
+    def forward(self, maps: Sequence[Tensor], owners: Combination) -> Tensor:
+        """Map (n B, inputs, *space), n owners one after another, to (n B, outputs, *space).
+
+        The input may come as several maps, whose channels follow each other.
+        """
+        before, after = ([self._norm(name, place) for name in owners] for place in range(2))
+        value = convolved(self._convolution(0), maps)
+        return norm_relu(norm_relu_convolution(value, before, self._convolution(1)), after)
+
+    def _convolution(self, place: int) -> nn.Conv2d | nn.Conv3d:
+        convolution = self.convolutions[place]
+        assert isinstance(convolution, nn.Conv2d | nn.Conv3d)
+        return convolution
 
     def _norm(self, name: str, place: int) -> nn.GroupNorm:
         norms = self.norms[name]
@@ -141,19 +144,6 @@ class DoubleConvolution(nn.Module):
         norm = norms[place]
         assert isinstance(norm, nn.GroupNorm)
         return norm
-
-
-def pointwise(convolution: nn.Conv2d | nn.Conv3d, value: Tensor) -> Tensor:
-    """Apply a convolution of one voxel to (B, C, *space) as a matrix product.
-
-    On a CPU the way back is many times faster in fp32. The result lies in memory as the value does.
-    """
-    weight, bias = convolution.weight.flatten(1), convolution.bias
-    if value.is_contiguous():
-        product = weight @ value.flatten(2)
-        product = product if bias is None else product + bias.unsqueeze(1).to(product.dtype)
-        return product.view(*product.shape[:2], *value.shape[2:])
-    return functional.linear(value.movedim(1, -1), weight, bias).movedim(-1, 1)
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:

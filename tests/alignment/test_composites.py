@@ -38,7 +38,7 @@ def drawn(case, dtype):
     predictions = [
         Prediction(
             logits=values["F"][place].to(dtype),
-            feature=values["f"][place].to(dtype),
+            features=(values["f"][place].to(dtype),),
             deep=tuple(values[f"G{level}"][place].to(dtype) for level in range(1, len(case["levels"]) + 1)),
         )
         for place in range(5)

@@ -36,7 +36,7 @@ def pmr_by_loops(seen, weight):
 def told_apart(seen, name, by):
     """The same, where the feature of a modality tells the classes apart better."""
     better = seen.alone[name].feature + by * seen.label.unsqueeze(1)
-    return replace(seen, alone={**seen.alone, name: replace(seen.alone[name], feature=better)})
+    return replace(seen, alone={**seen.alone, name: replace(seen.alone[name], features=(better,))})
 
 
 @pytest.mark.parametrize("names", [NAMES, ("flair", "t2")], ids="+".join)

@@ -28,7 +28,7 @@ def outputs(names=NAMES, *, batch=2, space=(3, 4), spread=4.0):
     made = {
         name: Prediction(
             logits=random(batch, 3, *space, seed=seed, scale=spread),
-            feature=random(batch, 5, *space, seed=10 + seed),
+            features=(random(batch, 5, *space, seed=10 + seed),),
             deepest=random(batch, 6, 1, 2, seed=20 + seed),
         )
         for seed, name in enumerate(NAMES)
@@ -39,7 +39,9 @@ def outputs(names=NAMES, *, batch=2, space=(3, 4), spread=4.0):
 def assembled(alone):
     """As late fusion does it: the fused prediction is the mean."""
     fused = Prediction(
-        **{part: mean(getattr(one, part) for one in alone.values()) for part in ("logits", "feature", "deepest")}
+        logits=mean(one.logits for one in alone.values()),
+        features=tuple(one.feature for one in alone.values()),
+        deepest=mean(one.deepest for one in alone.values()),
     )
     batch, _, *space = fused.logits.shape
     separate = {name: one.logits for name, one in alone.items()}
@@ -57,7 +59,7 @@ def sample(seen, place):
     def one(prediction):
         parts = (prediction.logits, prediction.feature, prediction.deepest)
         logits, feature, deepest = (part[place : place + 1] for part in parts)
-        return Prediction(logits=logits, feature=feature, deepest=deepest)
+        return Prediction(logits=logits, features=(feature,), deepest=deepest)
 
     parts = assembled({name: one(prediction) for name, prediction in seen.alone.items()})
     return replace(parts, label=seen.label[place : place + 1])
@@ -226,7 +228,7 @@ def test_only_modalities_that_are_there_have_a_loss(term):
 def test_extreme_and_half_precision_predictions_have_finite_losses_and_gradients(term):
     """Half precision holds 300, but not its square."""
     alone = {
-        name: Prediction(logits=sign * full, feature=sign * full, deepest=sign * full)
+        name: Prediction(logits=sign * full, features=(sign * full,), deepest=sign * full)
         for name, sign in zip(NAMES, (1, -1, 1), strict=True)
         for full in [torch.full((1, 2, 2, 2), 300.0).half() * tensor([1, -1]).view(1, 2, 1, 1)]
     }

@@ -17,7 +17,7 @@ NOTHING = torch.zeros(2, 2, 1, 1)
 
 
 def outputs(*, shared=None, recognised=None):
-    fused = Disentangled(logits=NOTHING, feature=NOTHING, shared=shared or {}, recognised=recognised or {})
+    fused = Disentangled(logits=NOTHING, features=(NOTHING,), shared=shared or {}, recognised=recognised or {})
     names = tuple(shared or recognised or {})
     return Outputs(combination=names, label=torch.zeros(2, 1, 1), fused=fused, alone={}, separate={})
 
@@ -65,7 +65,7 @@ def test_recognition_is_the_cross_entropy_shared_among_the_modalities():
 
 @pytest.mark.parametrize("name", ["shared", "specific"])
 def test_with_another_backbone_they_say_so(name):
-    plain = Prediction(logits=NOTHING, feature=NOTHING)
+    plain = Prediction(logits=NOTHING, features=(NOTHING,))
     given = Outputs(combination=("t1",), label=torch.zeros(2, 1, 1), fused=plain, alone={}, separate={})
     with pytest.raises(ConfigError, match=f"term '{name}'") as caught:
         TERMS.load(name)()(given)

@@ -31,7 +31,7 @@ def softened(temperature, *probability_of_1):
 
 def prediction(values, *, deep=(), seed=0):
     feature = torch.randn(len(values), 3, *values.shape[2:], generator=torch.Generator().manual_seed(seed))
-    return Prediction(logits=values, feature=feature.double(), deep=deep)
+    return Prediction(logits=values, features=(feature.double(),), deep=deep)
 
 
 def outputs(fused, *, label=LABEL, **alone):

@@ -97,7 +97,7 @@ class Replay:
 
     def _kept(self, said):
         deep = tuple(self._leaf(logits) for logits in said.deep)
-        return replace(said, logits=self._leaf(said.logits), feature=self._leaf(said.feature), deep=deep)
+        return replace(said, logits=self._leaf(said.logits), features=tuple(map(self._leaf, said.features)), deep=deep)
 
     def _leaf(self, value):
         self.leaves.append(value.detach().requires_grad_())

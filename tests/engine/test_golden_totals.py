@@ -50,7 +50,7 @@ class Nothing(Backbone):
         return images
 
     def fuse(self, features, combination):
-        return Prediction(logits=torch.zeros(1), feature=torch.zeros(1))
+        return Prediction(logits=torch.zeros(1), features=(torch.zeros(1),))
 
     def shared_parameters(self):
         return []

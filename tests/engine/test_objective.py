@@ -33,7 +33,7 @@ class Recorder(Backbone):
     def fuse(self, features, combination):
         self.fused.append(combination)
         value = sum(features[name] for name in combination) / len(combination)
-        return Prediction(logits=torch.cat([torch.zeros_like(value), value], 1), feature=value)
+        return Prediction(logits=torch.cat([torch.zeros_like(value), value], 1), features=(value,))
 
     def decode_alone(self, features, modality):
         if not self.separate:

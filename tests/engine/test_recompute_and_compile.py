@@ -73,7 +73,7 @@ class Sums(Backbone):
 
     def fuse(self, features, combination):
         total = sum(features[name] for name in combination)
-        return Prediction(logits=total, feature=total)
+        return Prediction(logits=total, features=(total,))
 
     def shared_parameters(self):
         return []

@@ -6,7 +6,6 @@ from torch import nn
 from torch.nn import functional
 
 from hga_cli.networks.norm_relu import norm_relu
-from hga_cli.networks.unet import pointwise
 
 LAYOUTS = [(2, torch.contiguous_format), (2, torch.channels_last)]
 LAYOUTS += [(3, torch.contiguous_format), (3, torch.channels_last_3d)]
@@ -69,26 +68,3 @@ def test_the_gradient_that_comes_in_is_left_alone(layout):
     kept = given.clone()
     result.backward(given)
     assert torch.equal(given, kept)
-
-
-@pytest.mark.parametrize(("dims", "layout"), LAYOUTS)
-@pytest.mark.parametrize("bias", [True, False])
-def test_pointwise_is_the_convolution(dims, layout, bias):
-    torch.manual_seed(0)
-    convolution = (nn.Conv2d if dims == 2 else nn.Conv3d)(5, 3, 1, bias=bias).double()
-    value = torch.randn(2, 5, *(4,) * dims, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
-    weights = torch.randn(2, 3, *(4,) * dims, dtype=torch.float64)
-    inputs = [value, *convolution.parameters()]
-    expected = torch.autograd.grad((convolution(value) * weights).sum(), inputs)
-    actual = torch.autograd.grad((pointwise(convolution, value) * weights).sum(), inputs)
-    torch.testing.assert_close(pointwise(convolution, value), convolution(value))
-    for one, other in zip(actual, expected, strict=True):
-        torch.testing.assert_close(one, other)
-    assert pointwise(convolution, value).is_contiguous(memory_format=layout)
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
-def test_pointwise_keeps_half_precision(layout):
-    value = torch.randn(1, 4, 4, 4, 4).contiguous(memory_format=layout)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert pointwise(nn.Conv3d(4, 2, 1), value).dtype == torch.bfloat16

@@ -187,6 +187,7 @@ def test_the_fused_prediction_is_the_mean_of_logits_and_features():
         alone = [model.fuse(features, (name,)) for name in combination]
         torch.testing.assert_close(fused.logits, sum(one.logits for one in alone) / len(combination))
         torch.testing.assert_close(fused.feature, sum(one.feature for one in alone) / len(combination))
+        assert [id(one) for one in fused.features] == [id(one.features[0]) for one in alone]  # no mean yet
     assert not torch.allclose(model.fuse(features, ("t1",)).logits, model.fuse(features, ("t2",)).logits)
 
 
