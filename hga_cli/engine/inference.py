@@ -21,16 +21,17 @@ from hga_cli.data.raw.description import Description, parse_description
 from hga_cli.data.raw.prepare import Preparation
 from hga_cli.data.store.files import tuples
 from hga_cli.engine.expectation import Expectation
-from hga_cli.engine.memory import enough_memory
+from hga_cli.engine.memory import enough_memory, keep_memory
 from hga_cli.engine.model_file import model_digest, read_model
-from hga_cli.engine.network import build_network
+from hga_cli.engine.network import build_network, memory_format
 from hga_cli.engine.precision import autocast
 from hga_cli.imaging.trail import Triple
 from hga_cli.networks.backbone import Backbone
 
 Blending = Literal["constant", "gaussian"]
-ROOM = 2**30
-"""Bytes for the probabilities of the combinations that are computed together (one at least)."""
+ROOM = 2**31
+"""Bytes for the probabilities of the combinations that are computed together (one at least): enough for four modalities
+and classes in the uncut images of BraTS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ def load_model(path: Path, device: torch.device) -> TrainedModel:
         raise ConfigError(message, hint="it was made by another hga, or is damaged; make it again") from None
     expected = about.get("expected")
     return TrainedModel(
-        network=network.to(device).eval(),
+        network=network.to(device).to(memory_format=memory_format(config)).eval(),  # type: ignore[call-overload]
         config=config,
         description=description,
         preparation=Preparation(spacing=tuples(about["spacing"]), clip=tuples(about.get("clip"))),
@@ -144,6 +145,8 @@ def each_combination(
     Raises:
         ConfigError: the memory of the GPU does not suffice.
     """
+    if model.device.type == "cpu":
+        keep_memory()
     names = [name for name in model.modalities if name in images]
     window = (*model.config.data.patch, 1)[:3]
     shape = images[names[0]].shape
@@ -152,12 +155,12 @@ def each_combination(
     padded = [np.pad(images[name], padding, constant_values=backgrounds[name]) for name in names]
     stacked = torch.from_numpy(np.stack(padded))[None]
     inside = (slice(None), *(slice(start, start + size) for (start, _), size in zip(padding, shape, strict=True)))
-    together = max(1, ROOM // (4 * (model.description.classes + 1) * stacked[0, 0].numel()))
+    together = max(1, ROOM // (4 * model.description.classes * stacked[0, 0].numel()))
     for start in range(0, len(combinations), together):
         chosen = combinations[start : start + together]
-        parts = _stitched(model, stacked, names, chosen, window, overlap=overlap, blending=blending, flips=flips)
-        for combination in chosen:
-            yield combination, parts.pop(0)[0].numpy()[inside]
+        stitched = _stitched(model, stacked, names, chosen, window, overlap=overlap, blending=blending, flips=flips)
+        for combination, probabilities in zip(chosen, stitched, strict=True):
+            yield combination, probabilities.numpy()[inside]
 
 
 def require_numbers(probabilities: NDArray[np.float32], combination: Combination, case: str) -> None:
@@ -182,13 +185,12 @@ def _stitched(
     overlap: float,
     blending: Blending,
     flips: bool,
-) -> list[Tensor]:
-    """Return probabilities (1, K, D, H, W) on the CPU for each combination; ``stacked`` is (1, M, D, H, W)."""
+) -> Tensor:
+    """Return probabilities (N, K, D, H, W) of N combinations on the CPU; ``stacked`` is (1, M, D, H, W)."""
 
-    def fuse_all(patch: Tensor) -> tuple[Tensor, ...]:
-        return _mirrored(
-            model, {name: patch[:, place, None] for place, name in enumerate(names)}, combinations, flips=flips
-        )
+    def fuse_all(patch: Tensor) -> Tensor:
+        images = {name: patch[:, place, None] for place, name in enumerate(names)}
+        return _mirrored(model, images, combinations, flips=flips).flatten(1, 2)
 
     with enough_memory("a window of the network", "choose --device cpu"):
         stitched: Any = sliding_window_inference(
@@ -201,36 +203,37 @@ def _stitched(
             sw_device=model.device,
             device=torch.device("cpu"),
         )
-    return list(stitched) if isinstance(stitched, tuple) else [stitched]
+    found: Tensor = stitched[0].unflatten(0, (len(combinations), -1))
+    return found
 
 
 def _mirrored(
     model: TrainedModel, images: dict[str, Tensor], combinations: Sequence[Combination], *, flips: bool
-) -> tuple[Tensor, ...]:
-    """Return the probabilities of a window, with ``flips`` averaged over its mirrored versions, turned back."""
+) -> Tensor:
+    """Return `_window`, with ``flips`` averaged over the mirrored versions of the window, turned back."""
     if not flips:
-        return tuple(_window(model, images, combinations))
-    axes = range(2, 2 + model.network.dims)
+        return _window(model, images, combinations)
+    axes = range(model.network.dims)
     turns = [turn for count in range(len(axes) + 1) for turn in choose(axes, count)]
-    sums: list[Tensor] = []
+    total = torch.zeros(())
     for turn in turns:
-        mirrored = {name: image.flip(turn) for name, image in images.items()}
-        found = [one.flip(turn) for one in _window(model, mirrored, combinations)]
-        sums = [old + new for old, new in zip(sums, found, strict=True)] if sums else found
-    return tuple(one / len(turns) for one in sums)
+        mirrored = {name: image.flip([2 + axis for axis in turn]) for name, image in images.items()}
+        total = total + _window(model, mirrored, combinations).flip([3 + axis for axis in turn])
+    return total / len(turns)
 
 
-def _window(model: TrainedModel, images: dict[str, Tensor], combinations: Sequence[Combination]) -> list[Tensor]:
+def _window(model: TrainedModel, images: dict[str, Tensor], combinations: Sequence[Combination]) -> Tensor:
+    """Return the probabilities (1, N, K, *space) of a window for N combinations."""
     flat = model.network.dims == 2
     if flat:
         images = {name: image.squeeze(-1) for name, image in images.items()}
     precision = model.config.optim.precision
     if precision == "fp16" and model.device.type != "cuda":
         precision = "fp32"
-    probabilities = []
+    image = next(iter(images.values()))
+    found = image.new_empty((1, len(combinations), model.network.classes, *image.shape[2:]))
     with autocast(model.device, precision):
         features = model.network.encode(images)
-        for combination in combinations:
-            logits = model.network.fuse(features, combination).logits
-            probabilities.append(logits.float().softmax(1))
-    return [one.unsqueeze(-1) if flat else one for one in probabilities]
+        for place, combination in enumerate(combinations):
+            found[:, place] = model.network.fuse(features, combination).logits.float().softmax(1)
+    return found.unsqueeze(-1) if flat else found

@@ -41,6 +41,13 @@ def build_network(config: Config, modalities: Combination, classes: int) -> Back
     return network
 
 
+def memory_format(config: Config) -> torch.memory_format:
+    """Return how maps and weights lie in memory, in training and wherever the network is used."""
+    if config.optim.layout == "contiguous":
+        return torch.contiguous_format
+    return torch.channels_last_3d if config.network.dims == 3 else torch.channels_last
+
+
 def recompute(network: Backbone, name: str) -> None:
     """Let a network forget its values and compute them again on the way back.
 

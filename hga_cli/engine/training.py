@@ -24,7 +24,7 @@ from hga_cli.engine.checkpoint import with_prefix, without_prefix
 from hga_cli.engine.contest import Contest
 from hga_cli.engine.cosines import task_cosines
 from hga_cli.engine.memory import enough_memory, keep_memory
-from hga_cli.engine.network import build_network, compile_passes, recompute
+from hga_cli.engine.network import build_network, compile_passes, memory_format, recompute
 from hga_cli.engine.objective import Objective, StepLosses
 from hga_cli.engine.optimiser import build_optimiser, gradient_norm, learning_rate
 from hga_cli.engine.precision import autocast, refuse_two_planes
@@ -59,13 +59,6 @@ class Scheme:
         """Steps of the whole training."""
         return self.config.optim.epochs * self.iterations
 
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """How images and weights lie in memory."""
-        if self.config.optim.layout == "contiguous":
-            return torch.contiguous_format
-        return torch.channels_last_3d if self.config.network.dims == 3 else torch.channels_last
-
 
 class Training:
     """Network, objective, optimiser, balancer and outer update, and how far they have come."""
@@ -77,7 +70,7 @@ class Training:
             keep_memory()
         torch.manual_seed(config.seed)
         network = build_network(config, scheme.modalities, scheme.classes)
-        self.model = network.to(scheme.device).to(memory_format=scheme.memory_format).train()  # type: ignore[call-overload]
+        self.model = network.to(scheme.device).to(memory_format=memory_format(config)).train()  # type: ignore[call-overload]
         if scheme.device.type == "cpu" and config.optim.precision == "bf16":
             refuse_two_planes(self.model)
         if config.optim.recompute:
@@ -165,7 +158,7 @@ class Training:
         return share * float(torch.stack([loss.detach() for loss in losses.tasks.values()]).sum())
 
     def _losses_of(self, part: Batch, label: Tensor) -> StepLosses:
-        device, layout = self.scheme.device, self.scheme.memory_format
+        device, layout = self.scheme.device, memory_format(self.scheme.config)
         images = {name: image.to(device).contiguous(memory_format=layout) for name, image in part.images.items()}
         with autocast(device, self.scheme.config.optim.precision):
             return self.objective(

@@ -78,4 +78,10 @@ class Backbone(nn.Module, ABC):
 
 def mean(values: Sequence[Tensor]) -> Tensor:
     """Return the mean of tensors of one shape, rounded once; of a single one itself."""
-    return torch.stack(tuple(values)).mean(0) if len(values) > 1 else values[0]
+    if len(values) == 1:
+        return values[0]
+    kind = values[0].dtype
+    total = values[0].to(torch.promote_types(kind, torch.float32)) + values[1]
+    for value in values[2:]:
+        total += value
+    return (total / len(values)).to(kind)

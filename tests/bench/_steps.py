@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from hga_cli.core.config import resolve
 from hga_cli.data.loading import Batch
+from hga_cli.engine.network import memory_format
 from hga_cli.engine.precision import autocast
 from hga_cli.engine.training import Scheme, Training
 
@@ -72,7 +73,7 @@ class Replay:
     """A network that repeats what that of a training said of a batch: a step with it is the losses and nothing else."""
 
     def __init__(self, training, batch):
-        model, names, layout = training.model, batch.combination, training.scheme.memory_format
+        model, names, layout = training.model, batch.combination, memory_format(training.scheme.config)
         images = {name: image.contiguous(memory_format=layout) for name, image in batch.images.items()}
         self.has_separate_decoder = model.has_separate_decoder
         self.leaves = []

@@ -193,6 +193,24 @@ def test_a_checkpoint_says_what_the_model_is(run):
     assert_same_tensors(dict(model.network.state_dict()), weights)
 
 
+def test_a_model_lies_in_memory_as_it_was_trained(store, tmp_path):
+    """A channels-last network is faster on a CPU: evaluation shall be too, and answer the same."""
+    last = load_model(
+        finished(store, settings(optim__layout="channels_last"), tmp_path / "run").last, torch.device("cpu")
+    )
+    weights = [one for one in last.network.parameters() if one.ndim == 5 and one.shape[1] > 1 and one.shape[2] > 1]
+    assert weights
+    assert all(one.is_contiguous(memory_format=torch.channels_last_3d) for one in weights)
+    images = {
+        name: np.random.default_rng(0).standard_normal((16, 16, 16), dtype=np.float32) for name in last.modalities
+    }
+    nothing = dict.fromkeys(images, 0.0)
+    found = predict_combinations(last, images, nothing, [last.modalities], overlap=0.5)[last.modalities]
+    last.network.to(memory_format=torch.contiguous_format)
+    plain = predict_combinations(last, images, nothing, [last.modalities], overlap=0.5)[last.modalities]
+    np.testing.assert_allclose(found, plain, atol=1e-5)
+
+
 def test_prefixes():
     tensors = {"a": torch.zeros(1), "b.c": torch.ones(1)}
     both = {**with_prefix("model", tensors), **with_prefix("modelling", {"a": torch.ones(2)})}

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from hga_cli.networks.backbone import mean as mean_of
 from hga_cli.networks.fusion import Body, EarlyFusion, LateFusion
 
 MODALITIES = ("flair", "t1", "t2")
@@ -111,3 +112,14 @@ def test_sizes_between_the_strides_are_padded_for_the_network_and_cut_again(buil
     assert prediction.feature.shape == (2, 1, 9, 6)
     assert prediction.deep[0].shape == (2, 2, 5, 3)
     assert prediction.logits.min() > 0  # no padding in it
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_a_mean_is_rounded_once_and_changes_nothing(kind):
+    values = [one.to(kind) for one in torch.randn(4, 2, 3, 8, 8, generator=torch.Generator().manual_seed(0))]
+    kept = [one.clone() for one in values]
+    found = mean_of(values)
+    assert found.dtype == kind
+    torch.testing.assert_close(found, torch.stack(values).double().mean(0).to(kind), rtol=1e-6, atol=1e-6)
+    assert all(torch.equal(one, other) for one, other in zip(values, kept, strict=True))
+    assert mean_of(values[:1]) is values[0]
