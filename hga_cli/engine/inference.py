@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations as choose
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +32,7 @@ from hga_cli.networks.backbone import Backbone
 Blending = Literal["constant", "gaussian"]
 ROOM = 2**31
 """Bytes for the probabilities of the combinations that are computed together (one at least): enough for four modalities
-and classes in the uncut images of BraTS."""
+and classes in the uncut images of BraTS, if no edge of a window is longer than that of the image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,12 +156,19 @@ def each_combination(
     padded = [np.pad(images[name], padding, constant_values=backgrounds[name]) for name in names]
     stacked = torch.from_numpy(np.stack(padded))[None]
     inside = (slice(None), *(slice(start, start + size) for (start, _), size in zip(padding, shape, strict=True)))
-    together = max(1, ROOM // (4 * model.description.classes * stacked[0, 0].numel()))
-    for start in range(0, len(combinations), together):
-        chosen = combinations[start : start + together]
+    for chosen in groups(combinations, classes=model.description.classes, voxels=stacked[0, 0].numel()):
         stitched = _stitched(model, stacked, names, chosen, window, overlap=overlap, blending=blending, flips=flips)
-        for combination, probabilities in zip(chosen, stitched, strict=True):
-            yield combination, probabilities.numpy()[inside]
+        for place, combination in enumerate(chosen):
+            yield combination, stitched[place].numpy()[inside].copy()  # a view would keep all of them alive
+        del stitched
+
+
+def groups(combinations: Sequence[Combination], *, classes: int, voxels: int) -> list[Sequence[Combination]]:
+    """Divide combinations into as few groups as fit into ``ROOM``, as equal as can be."""
+    together = max(1, ROOM // (4 * classes * voxels))
+    count = -(-len(combinations) // together)
+    cuts = [len(combinations) * place // count for place in range(count + 1)]
+    return [combinations[start:stop] for start, stop in pairwise(cuts)]
 
 
 def require_numbers(probabilities: NDArray[np.float32], combination: Combination, case: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hga_cli.losses.labels import Truth, require_fit
 from hga_cli.losses.precision import full_precision
-from hga_cli.losses.probabilities import CLIP, clipped_log, probabilities
+from hga_cli.losses.probabilities import log_probabilities, probabilities
 from hga_cli.losses.segmentation import overlap_loss
 
 
@@ -63,20 +63,20 @@ def soften(
     teacher: Tensor, label: Tensor | Truth | None = None, *, temperature: float = 4.0, factor: int = 1
 ) -> Softened:
     """Prepare a teacher for `kl_from`; arguments as of `kl`."""
-    pt = probabilities(teacher.detach(), temperature=temperature, factor=factor).clamp_(CLIP, 1.0)
-    target = pt
+    log = log_probabilities(teacher.detach(), temperature=temperature, factor=factor)
+    target = log.exp()
     if label is not None:
-        truth = Truth.of(label, pt.shape[1])
-        require_fit(pt, truth.label)
-        target = pt * truth.weights(pt.dtype).view_as(truth.label).unsqueeze(1)
-    return Softened(target=target, log=pt.log(), temperature=temperature, factor=factor)
+        truth = Truth.of(label, log.shape[1])
+        require_fit(log, truth.label)
+        target *= truth.weights(log.dtype).view_as(truth.label).unsqueeze(1)
+    return Softened(target=target, log=log, temperature=temperature, factor=factor)
 
 
 @full_precision
 def kl_from(student: Tensor, teacher: Softened) -> Tensor:
     """Return `kl`, (B,), of a student (logits, (B, K, *space)) from a teacher that `soften` made."""
-    ps = probabilities(student, temperature=teacher.temperature, factor=teacher.factor)
-    return teacher.temperature**2 * _mean_product(teacher.target, teacher.log - clipped_log(ps))
+    log = log_probabilities(student, temperature=teacher.temperature, factor=teacher.factor)
+    return teacher.temperature**2 * _mean_product(teacher.target, teacher.log - log)
 
 
 @full_precision

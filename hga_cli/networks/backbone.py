@@ -77,7 +77,7 @@ class Backbone(nn.Module, ABC):
 
 
 def mean(values: Sequence[Tensor]) -> Tensor:
-    """Return the mean of tensors of one shape, rounded once; of a single one itself."""
+    """Return the mean of tensors of one shape, added up in float32 at least; of a single one itself."""
     if len(values) == 1:
         return values[0]
     kind = values[0].dtype

@@ -40,7 +40,7 @@ class _NormReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, stacked: Tensor, groups: int, eps: float, *weights: Tensor) -> Tensor:
         stacked = stacked.contiguous(memory_format=layout_of(stacked))
-        result, moments = activated(stacked, weights, groups, eps)
+        result, moments = normed_relu(stacked, weights, groups, eps)
         ctx.save_for_backward(stacked, result, *moments, *weights)
         ctx.groups = groups
         return result
@@ -53,7 +53,7 @@ class _NormReLU(torch.autograd.Function):
         return changed, None, None, *through_norm(changed, stacked, moments, weights, ctx.groups)
 
 
-def activated(stacked: Tensor, weights: Sequence[Tensor], groups: int, eps: float) -> tuple[Tensor, list[Tensor]]:
+def normed_relu(stacked: Tensor, weights: Sequence[Tensor], groups: int, eps: float) -> tuple[Tensor, list[Tensor]]:
     """Return norm and ReLU of all modalities in one map, and mean and scale of each."""
     result = torch.empty_like(stacked)
     moments = []
@@ -69,7 +69,7 @@ def activated(stacked: Tensor, weights: Sequence[Tensor], groups: int, eps: floa
 def through_norm(
     gradient: Tensor, stacked: Tensor, moments: Sequence[Tensor], weights: Sequence[Tensor], groups: int
 ) -> list[Tensor]:
-    """Turn the gradient of normed maps into that of ``stacked``, and return those of weights and biases."""
+    """Turn the gradient of normed maps, in place, into that of ``stacked``; return those of weights and biases."""
     back = _contiguous if stacked.is_contiguous() else _channels_last
     parts = _split(gradient, weights), _split(stacked, weights), moments[::2], moments[1::2], weights[::2]
     return [part for values in zip(*parts, strict=True) for part in back(*values, groups)]
@@ -78,7 +78,7 @@ def through_norm(
 def _contiguous(
     gradient: Tensor, value: Tensor, mean: Tensor, scale: Tensor, weight: Tensor, groups: int
 ) -> tuple[Tensor, Tensor]:
-    """Turn the gradient of the result, (B, C, *space), into that of ``value``, and return those of weight and bias."""
+    """Turn the gradient of the result, (B, C, *space), in place, into that of ``value``; return the two others."""
     space = value[0, 0].numel()
     found = aten.native_group_norm_backward(
         gradient, value, mean, scale, weight, *value.shape[:2], space, groups, [True, True, True]

@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from hga_cli.networks.cpu_convolutions import convolved, norm_relu_convolution, pointwise
 
-LAYOUTS = [(2, torch.contiguous_format), (2, torch.channels_last)]
-LAYOUTS += [(3, torch.contiguous_format), (3, torch.channels_last_3d)]
+LAST = torch.channels_last_3d
+LAYOUTS = [(2, torch.contiguous_format), (2, torch.channels_last), (3, torch.contiguous_format), (3, LAST)]
 
 
 def convolution_of(inputs, outputs, dims, layout, dtype=torch.float64):
@@ -83,23 +83,34 @@ def test_what_the_convolution_sees_is_not_kept(dims, layout):
     assert [tensor.data_ptr() for tensor in maps] == [value.data_ptr()]
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
-def test_bf16_is_as_near_to_float32_as_that_of_plain_layers(layout):
-    norms, convolution = norms_of(1, 16, torch.float32), convolution_of(16, 8, 3, layout, torch.float32)
+def side_by_side(value, norms, convolution):
+    return norms[0](convolution(value))
+
+
+def one_after_another(value, norms, convolution):
+    return norms[0](convolved(convolution, [part.contiguous(memory_format=LAST) for part in value.split([10, 6], 1)]))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, LAST])
+@pytest.mark.parametrize(
+    ("plainly", "otherwise"), [(plain, norm_relu_convolution), (side_by_side, one_after_another)], ids=["norm", "maps"]
+)
+def test_bf16_is_as_near_to_float32_as_that_of_plain_layers(layout, plainly, otherwise):
+    norms, convolution = norms_of(1, 16, torch.float32), convolution_of(16, 16, 3, layout, torch.float32)
     value = random(1, 16, 12, 12, 12, layout=layout, dtype=torch.float32)
     inputs = [value, *convolution.parameters(), *norms[0].parameters()]
 
     def gradients(function, kind):
         with torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.bfloat16):
-            result = function(value.to(kind), norms, convolution)
+            result = function(value.to(kind), norms, convolution).to(kind)
         assert result.dtype == kind
         weights = random(*result.shape, layout=layout, dtype=torch.float32, seed=1).detach()
         found = torch.autograd.grad((result.float() * weights).sum(), inputs)
         assert {one.dtype for one in found} == {torch.float32}
         return found
 
-    exact = gradients(plain, torch.float32)
-    usual, ours = gradients(plain, torch.bfloat16), gradients(norm_relu_convolution, torch.bfloat16)
+    exact = gradients(plainly, torch.float32)
+    usual, ours = gradients(plainly, torch.bfloat16), gradients(otherwise, torch.bfloat16)
     for right, other, own in zip(exact, usual, ours, strict=True):
         assert (right - own).norm() < 1.25 * (right - other).norm() + 1e-3 * right.norm()
 

@@ -115,7 +115,7 @@ def test_sizes_between_the_strides_are_padded_for_the_network_and_cut_again(buil
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
-def test_a_mean_is_rounded_once_and_changes_nothing(kind):
+def test_a_mean_of_half_precision_is_rounded_once(kind):
     values = [one.to(kind) for one in torch.randn(4, 2, 3, 8, 8, generator=torch.Generator().manual_seed(0))]
     kept = [one.clone() for one in values]
     found = mean_of(values)

@@ -5,6 +5,8 @@ import torch
 from torch import nn
 
 from hga_cli.core.backbones import BACKBONES
+from hga_cli.networks import unet
+from hga_cli.networks.norm_relu import norm_relu
 from hga_cli.networks.unet import EnsembleUNet
 
 MODALITIES = ("flair", "t1ce", "t1", "t2")
@@ -179,6 +181,32 @@ def test_norms_tell_modalities_apart_and_nothing_else_does():
     assert torch.equal(left[0], right[0])
 
 
+def kept_bytes(model):
+    """Bytes of all distinct values that are kept for the way back through ``encode``."""
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    images = {name: image.contiguous(memory_format=torch.channels_last_3d) for name, image in draw().items()}
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.encode(images)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+
+
+def test_a_quarter_less_is_kept_for_the_way_back_than_with_plain_layers(monkeypatch):
+    model = network(width=16).to(memory_format=torch.channels_last_3d)
+    parameters = 4 * count(model.parameters())
+    ours = kept_bytes(model) - parameters
+    monkeypatch.setattr(unet, "convolved", lambda convolution, maps: convolution(torch.cat(list(maps), 1)))
+    monkeypatch.setattr(
+        unet, "norm_relu_convolution", lambda value, norms, convolution: convolution(norm_relu(value, norms))
+    )
+    plain = kept_bytes(model) - parameters
+    assert ours < 0.78 * plain
+
+
 def test_the_fused_prediction_is_the_mean_of_logits_and_features():
     model = network()
     features = model.encode(draw())
@@ -187,6 +215,7 @@ def test_the_fused_prediction_is_the_mean_of_logits_and_features():
         alone = [model.fuse(features, (name,)) for name in combination]
         torch.testing.assert_close(fused.logits, sum(one.logits for one in alone) / len(combination))
         torch.testing.assert_close(fused.feature, sum(one.feature for one in alone) / len(combination))
+        torch.testing.assert_close(fused.deepest, sum(one.deepest for one in alone) / len(combination))
         assert [id(one) for one in fused.features] == [id(one.features[0]) for one in alone]  # no mean yet
     assert not torch.allclose(model.fuse(features, ("t1",)).logits, model.fuse(features, ("t2",)).logits)
 
