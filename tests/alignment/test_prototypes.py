@@ -170,6 +170,25 @@ def test_a_sample_does_not_see_the_others(loss):
 
 
 @both
+@pytest.mark.parametrize("space", [(4, 6, 2), (3, 4), (5, 3)], ids=["in 8 parts", "in 4", "in 1"])
+@pytest.mark.parametrize("is_last", [False, True], ids=["", "channels last"])
+def test_a_single_sample_is_computed_in_parts(loss, space, is_last):
+    """Alone it has the loss and the gradient that it has among others."""
+    feature, teacher, label = example(space=space)
+    if is_last:
+        feature = feature.detach().movedim(1, -1).contiguous().movedim(-1, 1).requires_grad_()
+    together, state = loss(feature, teacher, label)
+    (wanted,) = torch.autograd.grad(together.sum(), feature)
+    for place in range(len(feature)):
+        one = slice(place, place + 1)
+        alone, own = loss(feature[one], teacher[one], label[one])
+        (found,) = torch.autograd.grad(alone.sum(), feature)
+        torch.testing.assert_close(alone, together[one])
+        torch.testing.assert_close(own, state[one])
+        torch.testing.assert_close(found[one], wanted[one])
+
+
+@both
 def test_order_of_samples_does_not_matter(loss):
     inputs = example()
     order = torch.tensor([2, 0, 1])
