@@ -74,5 +74,5 @@ def measure(feature: Tensor, truth: Truth) -> tuple[Tensor, Tensor, Tensor]:
     affinities, _ = affinity(feature, truth)
     own = at_true_class(affinities, truth.label.flatten(1))
     entropy = -(affinities * clipped_log(affinities)).sum(1).mean(1)
-    most = (truth.one_hot(feature.dtype).sum(2) > 0).sum(1).log()
+    most = (truth.counts(feature.dtype) > 0).sum(1).log()
     return -clipped_log(own).mean(1), most - entropy, own.detach().mean(1)

@@ -70,11 +70,11 @@ def affinity(feature: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
         Affinity A and distance D, (B, K, V) each; A is 0 for classes that a sample does not have.
     """
     require_fit(feature, truth.label)
-    apart = truth.one_hot(feature.dtype)
-    inner, square, prototypes = _products(feature.flatten(2), apart)
+    inner, square, prototypes = _products(feature, truth)
     constant = prototypes.square().sum(1).unsqueeze(2) + _SMALLEST_SQUARE
     distance = torch.sub(square, inner, alpha=2).add_(constant).clamp(min=_SMALLEST_SQUARE).sqrt()
-    offset = torch.where(apart.sum(2, keepdim=True) > 0, 0.0, -torch.inf)  # leaves absent classes out
+    is_there = truth.counts(feature.dtype).unsqueeze(2) > 0
+    offset = torch.where(is_there, 0.0, -torch.inf)  # leaves absent classes out
     return torch.softmax(offset - distance, 1), distance
 
 
@@ -98,24 +98,27 @@ def similarity(feature: Tensor, teacher: Tensor, label: Tensor | Truth, classes:
     truth = Truth.of(label, classes)
     require_fit(feature, truth.label)
     require_fit(teacher, truth.label)
-    apart = truth.one_hot(feature.dtype)
-    gap = _cosine(feature.flatten(2), apart) - _cosine(teacher.detach().flatten(2), truth.one_hot(teacher.dtype))
-    entries = (apart.sum(2) > 0).sum(1) * apart.shape[2]  # absent classes have prototype 0 and cosine 0: no gap
+    gap = _cosine(feature, truth) - _cosine(teacher.detach(), truth)
+    present = (truth.counts(gap.dtype) > 0).sum(1)
+    entries = present * gap.shape[2]  # absent classes have prototype 0 and cosine 0: no gap
     return gap.square().sum((1, 2)) / entries, gap.detach().abs().sum((1, 2)) / entries
 
 
-def _cosine(feature: Tensor, truth: Tensor) -> Tensor:
-    """Cosine between each voxel (B, C, V) and each class prototype: (B, K, V)."""
+def _cosine(feature: Tensor, truth: Truth) -> Tensor:
+    """Cosine between each voxel of (B, C, *space) and each class prototype: (B, K, V)."""
     inner, square, prototypes = _products(feature, truth)
     lengths = square.clamp(min=_SMALLEST_NORM**2).sqrt()
     prototype_lengths = prototypes.square().sum(1).clamp(min=_SMALLEST_NORM**2).sqrt()
     return inner / lengths / prototype_lengths.unsqueeze(2)
 
 
-def _products(feature: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return <f(v), mu_c> (B, K, V), |f(v)|^2 (B, 1, V) and mu (B, C, K) of feature (B, C, V) and one-hot (B, K, V)."""
-    size = truth.sum(2).unsqueeze(1) + _EMPTY
-    products: tuple[Tensor, Tensor, Tensor] = _Products.apply(feature, truth, size)  # type: ignore[no-untyped-call]
+def _products(feature: Tensor, truth: Truth) -> tuple[Tensor, Tensor, Tensor]:
+    """Return <f(v), mu_c> (B, K, V), |f(v)|^2 (B, 1, V) and mu (B, C, K) of a feature (B, C, *space)."""
+    kind = feature.dtype
+    size = truth.counts(kind).unsqueeze(1) + _EMPTY
+    products: tuple[Tensor, Tensor, Tensor] = _Products.apply(  # type: ignore[no-untyped-call]
+        feature.flatten(2), truth.one_hot(kind), size
+    )
     return products
 
 

@@ -15,23 +15,22 @@ def one_hot(label: Tensor, classes: int, *, dtype: torch.dtype) -> Tensor:
     return (label.flatten(1).unsqueeze(1) == indices).to(dtype)
 
 
-def class_weights(label: Tensor, classes: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
+def class_weights(label: "Tensor | Truth", classes: int, *, dtype: torch.dtype = torch.float32) -> Tensor:
     """Weight classes by their rarity in the patch: w[b,c] = 1 - n[b,c] / V.
 
     n[b,c] is the number of voxels of class c in sample b, V that of all its voxels. An absent class weighs 1, the only
     class of a patch weighs 0. Source: published code of PASSION and HGA.
 
     Args:
-        label: class indices, (B, *space) int64.
+        label: class indices, (B, *space) int64, or what was made of them.
         classes: K.
         dtype: type of the weights.
 
     Returns:
         w, (B, K).
     """
-    flat = label.flatten(1)
-    counts = torch.stack([(flat == c).sum(1) for c in range(classes)], 1)
-    return 1 - counts.to(dtype) / flat.shape[1]
+    truth = Truth.of(label, classes)
+    return 1 - truth.counts(dtype) / truth.label[0].numel()
 
 
 class Truth:
@@ -56,12 +55,16 @@ class Truth:
         """Return the label as `one_hot`, (B, K, V)."""
         return self._kept("one_hot", dtype, lambda: one_hot(self.label, self.classes, dtype=dtype))
 
+    def counts(self, dtype: torch.dtype) -> Tensor:
+        """Return how many voxels each class has, (B, K)."""
+        return self._kept("counts", dtype, lambda: self.one_hot(dtype).sum(2))
+
     def weights(self, dtype: torch.dtype) -> Tensor:
         """Return for each voxel the `class_weights` of its own class, (B, V)."""
         return self._kept("weights", dtype, lambda: self._weights(dtype))
 
     def _weights(self, dtype: torch.dtype) -> Tensor:
-        return class_weights(self.label, self.classes, dtype=dtype).gather(1, self.label.flatten(1))
+        return class_weights(self, self.classes, dtype=dtype).gather(1, self.label.flatten(1))
 
     def _kept(self, name: str, dtype: torch.dtype, make: Callable[[], Tensor]) -> Tensor:
         if (name, dtype) not in self._made:
