@@ -12,10 +12,9 @@ import torch
 
 from hga_cli.core.errors import ConfigError
 
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-"""Of ``mallopt`` in the C library of Linux."""
-KEPT = 2**31 - 1
-"""Bytes that a process may hold ready, and the largest block that comes from them."""
+TRIM_THRESHOLD, MMAP_MAX = -1, -4
+"""Of ``mallopt`` in the C library of Linux: how much free memory goes back to the system (-1: none), and how many
+blocks come straight from it."""
 STATUS = Path("/proc/self/status")
 """What Linux tells of this process."""
 
@@ -32,8 +31,8 @@ def keep_memory() -> None:
         return
     change = getattr(ctypes.CDLL(None), "mallopt", None)
     if change is not None:
-        change(TRIM_THRESHOLD, KEPT)
-        change(MMAP_THRESHOLD, KEPT)
+        change(TRIM_THRESHOLD, -1)
+        change(MMAP_MAX, 0)
 
 
 @contextmanager
