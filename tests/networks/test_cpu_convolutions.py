@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from _norms import norms_of
 from torch import nn
 from torch.nn import functional
 
@@ -15,15 +16,6 @@ def convolution_of(inputs, outputs, dims, layout, dtype=torch.float64):
     torch.manual_seed(2)
     made = (nn.Conv2d if dims == 2 else nn.Conv3d)(inputs, outputs, 3, padding=1)
     return made.to(dtype).to(memory_format=layout)
-
-
-def norms_of(count, channels, dtype=torch.float64):
-    torch.manual_seed(1)
-    norms = [nn.GroupNorm(channels // 2, channels).to(dtype) for _ in range(count)]
-    for norm in norms:
-        nn.init.normal_(norm.weight)
-        nn.init.normal_(norm.bias)
-    return norms
 
 
 def plain(stacked, norms, convolution):

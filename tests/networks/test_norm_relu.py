@@ -2,22 +2,13 @@
 
 import pytest
 import torch
-from torch import nn
+from _norms import norms_of
 from torch.nn import functional
 
 from hga_cli.networks.norm_relu import norm_relu
 
 LAYOUTS = [(2, torch.contiguous_format), (2, torch.channels_last)]
 LAYOUTS += [(3, torch.contiguous_format), (3, torch.channels_last_3d)]
-
-
-def norms_of(count, channels, dtype):
-    torch.manual_seed(1)
-    norms = [nn.GroupNorm(channels // 2, channels).to(dtype) for _ in range(count)]
-    for norm in norms:
-        nn.init.normal_(norm.weight)
-        nn.init.normal_(norm.bias)
-    return norms
 
 
 def plain(stacked, norms):
