@@ -75,6 +75,8 @@ def load_model(path: Path, device: torch.device) -> TrainedModel:
     Raises:
         ConfigError: absent, damaged, not one of ours, or the weights do not fit the settings.
     """
+    if device.type == "cpu":
+        keep_memory()
     weights, about = read_model(path)
     config = build(about["config"])
     description = parse_description(about["description"], str(path))
@@ -146,8 +148,6 @@ def each_combination(
     Raises:
         ConfigError: the memory of the GPU does not suffice.
     """
-    if model.device.type == "cpu":
-        keep_memory()
     names = [name for name in model.modalities if name in images]
     window = (*model.config.data.patch, 1)[:3]
     shape = images[names[0]].shape

@@ -24,8 +24,7 @@ def probabilities(logits: Tensor, *, temperature: float = 1.0, factor: int = 1) 
     Returns:
         (B, K, *(factor * space)); sums to 1 over K.
     """
-    scaled = logits if temperature == 1 else logits / temperature
-    return upsample(torch.softmax(scaled, 1), factor)
+    return upsample(torch.softmax(_scaled(logits, temperature), 1), factor)
 
 
 def log_probabilities(logits: Tensor, *, temperature: float = 1.0, factor: int = 1) -> Tensor:
@@ -36,9 +35,13 @@ def log_probabilities(logits: Tensor, *, temperature: float = 1.0, factor: int =
     """
     if factor > 1:
         return clipped_log(probabilities(logits, temperature=temperature, factor=factor))
-    return torch.log_softmax(logits if temperature == 1 else logits / temperature, 1).clamp(min=log(CLIP))
+    return torch.log_softmax(_scaled(logits, temperature), 1).clamp(min=log(CLIP))
 
 
 def clipped_log(probability: Tensor) -> Tensor:
     """Return log of the probability clamped to [0.005, 1]; no gradient flows where the clamp acts."""
     return probability.clamp(CLIP, 1.0).log()
+
+
+def _scaled(logits: Tensor, temperature: float) -> Tensor:
+    return logits if temperature == 1 else logits / temperature

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hga_cli.networks.cpu_convolutions import convolve, through_convolution
 from hga_cli.networks.unet import CONVOLUTION
 
 SLOPE = 0.2
@@ -79,32 +80,20 @@ class _MirrorConvolution(torch.autograd.Function):
     def forward(ctx: Any, value: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
         ctx.save_for_backward(value, weight)
         ctx.stride = stride
-        convolve = functional.conv3d if value.ndim == 5 else functional.conv2d
-        return convolve(mirrored(value), weight, bias, stride)
+        return convolve(mirrored(value), weight, bias, stride=stride)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
         value, weight = ctx.saved_tensors
-        kind, dims = gradient.dtype, value.ndim - 2
-        aten = torch.ops.aten
-        to_value, to_weight, to_bias = aten.convolution_backward(
-            gradient,
-            mirrored(value).to(kind),
-            weight.to(kind),
-            [weight.shape[0]],
-            stride=[ctx.stride] * dims,
-            padding=[0] * dims,
-            dilation=[1] * dims,
-            transposed=False,
-            output_padding=[0] * dims,
-            groups=1,
-            output_mask=[ctx.needs_input_grad[0], True, True],
+        dims, aten = value.ndim - 2, torch.ops.aten
+        to_value, to_weight, to_bias = through_convolution(
+            gradient, mirrored(value), weight, stride=ctx.stride, needs_value=ctx.needs_input_grad[0]
         )
         if to_value is not None:
             fold = aten.reflection_pad3d_backward if dims == 3 else aten.reflection_pad2d_backward
             shaped = to_value.new_empty(1).expand(value.shape)
             to_value = fold(to_value, shaped, [1] * 2 * dims).to(value.dtype)
-        return to_value, to_weight.to(weight.dtype), to_bias.to(weight.dtype), None
+        return to_value, to_weight, to_bias, None
 
 
 class Unit(nn.Module):

@@ -1,7 +1,7 @@
-"""Convolutions of the U-Net in ways that cost less time or memory on a CPU, and give the same up to rounding.
+"""Convolutions in ways that cost less time or memory on a CPU, and give the same up to rounding.
 
-`hga_cli.engine.precision.refuse_two_planes` looks where a module is called. Not all are called here, but the first
-convolution of each level on the way down is, and there are no other sizes.
+`hga_cli.engine.precision.refuse_two_planes` looks where a module is called. Not all of the U-Net are called here, but
+the first of each level on the way down is, and there are no other sizes.
 """
 
 from collections.abc import Sequence
@@ -29,6 +29,36 @@ def pointwise(convolution: nn.Conv2d | nn.Conv3d, value: Tensor) -> Tensor:
     return functional.linear(value.movedim(1, -1), weight, bias).movedim(-1, 1)
 
 
+def convolve(value: Tensor, kernel: Tensor, bias: Tensor | None, *, stride: int = 1, padding: int = 0) -> Tensor:
+    """Convolve (B, C, *space) in 2 or 3 dimensions."""
+    function = functional.conv3d if value.ndim == 5 else functional.conv2d
+    return function(value, kernel, bias, stride, padding)
+
+
+def through_convolution(
+    gradient: Tensor, value: Tensor, kernel: Tensor, *, stride: int = 1, padding: int = 0, needs_value: bool = True
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Return the gradients of value, kernel and bias from that of what ``convolve`` returned.
+
+    They are computed in the precision of the gradient; those of kernel and bias are then widened to that of the kernel.
+    """
+    kind, dims = gradient.dtype, value.ndim - 2
+    to_value, to_kernel, to_bias = aten.convolution_backward(
+        gradient,
+        value.to(kind),
+        kernel.to(kind),
+        [len(kernel)],
+        stride=[stride] * dims,
+        padding=[padding] * dims,
+        dilation=[1] * dims,
+        transposed=False,
+        output_padding=[0] * dims,
+        groups=1,
+        output_mask=[needs_value, True, True],
+    )
+    return to_value, to_kernel.to(kernel.dtype), to_bias.to(kernel.dtype)
+
+
 def convolved(convolution: nn.Conv2d | nn.Conv3d, maps: Sequence[Tensor]) -> Tensor:
     """Apply a convolution of 3 voxels, padded with zeros, to maps (B, c, *space) whose channels follow each other.
 
@@ -40,10 +70,9 @@ def convolved(convolution: nn.Conv2d | nn.Conv3d, maps: Sequence[Tensor]) -> Ten
         result = convolution(torch.cat(list(maps), 1) if len(maps) > 1 else maps[0])
         return result
     kernels = torch.split(convolution.weight, [one.shape[1] for one in maps], 1)
-    convolve = functional.conv3d if maps[0].ndim == 5 else functional.conv2d
     result = convolve(maps[0], kernels[0], convolution.bias, padding=1)
     for one, kernel in zip(maps[1:], kernels[1:], strict=True):
-        result.add_(convolve(one, kernel, padding=1))
+        result.add_(convolve(one, kernel, None, padding=1))
     return result
 
 
@@ -83,7 +112,6 @@ class _NormReLUConvolution(torch.autograd.Function):
         result, moments = normed_relu(stacked, weights, groups, eps)
         ctx.save_for_backward(stacked, kernel, *moments, *weights)
         ctx.groups, ctx.eps = groups, eps
-        convolve = functional.conv3d if stacked.ndim == 5 else functional.conv2d
         return convolve(result, kernel, bias, padding=1)
 
     @staticmethod
@@ -91,21 +119,9 @@ class _NormReLUConvolution(torch.autograd.Function):
         stacked, kernel, *rest = ctx.saved_tensors
         moments, weights = rest[: len(rest) // 2], rest[len(rest) // 2 :]
         result, _ = normed_relu(stacked, weights, ctx.groups, ctx.eps)
-        kind, dims = gradient.dtype, stacked.ndim - 2
-        changed, to_kernel, to_bias = aten.convolution_backward(
-            gradient,
-            result.to(kind),
-            kernel.to(kind),
-            [len(kernel)],
-            stride=[1] * dims,
-            padding=[1] * dims,
-            dilation=[1] * dims,
-            transposed=False,
-            output_padding=[0] * dims,
-            groups=1,
-            output_mask=[True, True, True],
-        )
-        changed = changed.to(stacked.dtype).contiguous(memory_format=layout_of(stacked))
+        back, to_kernel, to_bias = through_convolution(gradient, result, kernel, padding=1)
+        assert back is not None
+        changed = back.to(stacked.dtype).contiguous(memory_format=layout_of(stacked))
         aten.threshold_backward.grad_input(changed, result, 0, grad_input=changed)
         to_weights = through_norm(changed, stacked, moments, weights, ctx.groups)
-        return changed, to_kernel.to(kernel.dtype), to_bias.to(kernel.dtype), None, None, *to_weights
+        return changed, to_kernel, to_bias, None, None, *to_weights

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from hga_cli.core.errors import ConfigError
 from hga_cli.core.progress import Silent
+from hga_cli.engine import inference
 from hga_cli.engine.checkpoint import load_checkpoint, save_checkpoint, with_prefix, without_prefix
 from hga_cli.engine.inference import load_model, predict_combinations
 from hga_cli.workflows.resume import continue_run
@@ -191,6 +192,14 @@ def test_a_checkpoint_says_what_the_model_is(run):
     assert not model.network.training
     weights = without_prefix("model", load_checkpoint(run.last)[0])
     assert_same_tensors(dict(model.network.state_dict()), weights)
+
+
+def test_a_model_on_a_cpu_keeps_memory(run, monkeypatch):
+    """Without it the evaluation of a U-Net takes half as long again."""
+    called = []
+    monkeypatch.setattr(inference, "keep_memory", lambda: called.append("kept"))
+    load_model(run.last, torch.device("cpu"))
+    assert called
 
 
 def test_a_model_lies_in_memory_as_it_was_trained(store, tmp_path):

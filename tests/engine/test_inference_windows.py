@@ -81,11 +81,3 @@ def test_all_combinations_of_an_uncut_image_of_brats_are_encoded_once():
     assert inference.groups(every, classes=4, voxels=240 * 240 * 155) == [every]
     assert inference.groups(every, classes=4, voxels=240 * 240 * 160) == [every[:7], every[7:]]
     assert inference.groups(every, classes=4, voxels=10**12) == [[one] for one in every]
-
-
-def test_memory_is_kept_on_a_cpu(monkeypatch):
-    """Without it the evaluation of a U-Net takes half as long again."""
-    called = []
-    monkeypatch.setattr(inference, "keep_memory", lambda: called.append("kept"))
-    predicted(model(), draw((16, 16, 16)), [MODALITIES])
-    assert called

@@ -2,14 +2,10 @@
 
 import pytest
 import torch
-from _norms import norms_of
+from _norms import LAST, LAYOUTS, norms_of, plain_norm_relu
 from torch import nn
-from torch.nn import functional
 
 from hga_cli.networks.cpu_convolutions import convolved, norm_relu_convolution, pointwise
-
-LAST = torch.channels_last_3d
-LAYOUTS = [(2, torch.contiguous_format), (2, torch.channels_last), (3, torch.contiguous_format), (3, LAST)]
 
 
 def convolution_of(inputs, outputs, dims, layout, dtype=torch.float64):
@@ -19,8 +15,7 @@ def convolution_of(inputs, outputs, dims, layout, dtype=torch.float64):
 
 
 def plain(stacked, norms, convolution):
-    parts = zip(norms, stacked.chunk(len(norms)), strict=True)
-    return convolution(functional.relu(torch.cat([norm(part) for norm, part in parts])))
+    return convolution(plain_norm_relu(stacked, norms))
 
 
 def random(*shape, layout, dtype=torch.float64, seed=0):

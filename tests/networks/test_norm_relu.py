@@ -2,18 +2,9 @@
 
 import pytest
 import torch
-from _norms import norms_of
-from torch.nn import functional
+from _norms import LAYOUTS, norms_of, plain_norm_relu
 
 from hga_cli.networks.norm_relu import norm_relu
-
-LAYOUTS = [(2, torch.contiguous_format), (2, torch.channels_last)]
-LAYOUTS += [(3, torch.contiguous_format), (3, torch.channels_last_3d)]
-
-
-def plain(stacked, norms):
-    parts = zip(norms, stacked.chunk(len(norms)), strict=True)
-    return functional.relu(torch.cat([norm(part) for norm, part in parts]))
 
 
 @pytest.mark.parametrize(("dims", "layout"), LAYOUTS)
@@ -23,7 +14,7 @@ def test_values_and_gradients_are_those_of_plain_layers(dims, layout, count, bat
     start = torch.randn(count * batch, 6, *(5, 3, 4)[:dims], dtype=torch.float64) + 2
     weights = torch.randn_like(start)
     found = []
-    for function in (plain, norm_relu):
+    for function in (plain_norm_relu, norm_relu):
         value = start.clone(memory_format=layout).requires_grad_()
         result = function(value, norms)
         gradients = torch.autograd.grad((result * weights).sum(), [value, *(p for n in norms for p in n.parameters())])
