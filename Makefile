@@ -43,7 +43,7 @@ evidence: setup  ## does the method pay? trains it beside its rivals on hard pha
 
 demo: export HGA_DATA := demo/data
 demo: export HGA_RUNS := demo/runs
-demo: setup  ## set up and run the six commands on sample_data (about 3 minutes on 2 cores)
+demo: setup  ## set up and run the six commands on sample_data (1 to 3 minutes on 2 cores)
 	@rm -rf demo
 	@echo "1/6  hga preprocess: read the phantoms of sample_data (three of them lack sequences) into demo/data/brats"
 	@$(HGA) preprocess sample_data --dataset brats
